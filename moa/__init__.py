@@ -1,0 +1,1 @@
+"""moa: experts around a frozen text-to-image diffusion prior."""

@@ -1,0 +1,1 @@
+"""Pictures, subjects and batches."""
