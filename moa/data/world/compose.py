@@ -1,0 +1,107 @@
+"""Putting figures into a scene: places, occlusion, and exact masks of what stays visible."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from moa.data.world.sprites import at_height, solid_box
+
+HEIGHTS = {1: (84, 116), 2: (74, 96), 3: (62, 80)}  # pixels of 128, by the number of figures
+RELATIVE_HEIGHT = {"person": 1.0, "robot": 1.0, "creature": 0.82, "plant": 0.86}
+MIN_VISIBLE = 0.45  # share of every figure that others may not cover
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A resized sprite and where its upper left corner lies, in pixels."""
+
+    picture: Image.Image
+    left: int
+    top: int
+
+
+def paste(image: UInt8[np.ndarray, "h w 3"], placed: Placed) -> None:
+    """Alpha-composite a sprite onto the image, in place; what leaves the image is cut."""
+    pixels = np.asarray(placed.picture)
+    top, left = max(0, placed.top), max(0, placed.left)
+    region = image[top : placed.top + pixels.shape[0], left : placed.left + pixels.shape[1]]
+    part = pixels[top - placed.top :, left - placed.left :][: region.shape[0], : region.shape[1]].astype(np.float32)
+    alpha = part[..., 3:] / 255
+    region[:] = (part[..., :3] * alpha + region * (1 - alpha) + 0.5).astype(np.uint8)
+
+
+def figure_mask(placed: Placed, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+    """Where the figure is at least half opaque, whether or not others cover it."""
+    mask = np.zeros((height, width), bool)
+    alpha = np.asarray(placed.picture.getchannel("A"))
+    top, left = max(0, placed.top), max(0, placed.left)
+    region = mask[top : placed.top + alpha.shape[0], left : placed.left + alpha.shape[1]]
+    region[:] = alpha[top - placed.top :, left - placed.left :][: region.shape[0], : region.shape[1]] >= 128
+    return mask
+
+
+def visible_masks(figures: Bool[np.ndarray, "s h w"]) -> Bool[np.ndarray, "s h w"]:
+    """What is seen of each figure when they are painted in order: later ones cover earlier ones."""
+    later = np.cumsum(figures[::-1], axis=0)[::-1] - figures
+    return figures & (later == 0)
+
+
+def mask_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom (exclusive, pixels) of a mask that is not empty."""
+    return solid_box(mask.astype(np.uint8) * 255)
+
+
+def _place(rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str], size: int, shrink: float) -> list[Placed]:
+    """Figures side by side with jitter, feet near the lower edge, as high as `HEIGHTS` says."""
+    count, unit = len(sprites), size / 128
+    low, high = HEIGHTS[count]
+    common = rng.uniform(low, high)
+    slots = rng.permutation(count)
+    spread = rng.uniform(0.86, 1.0)
+    out = []
+    for slot, picture, noun in zip(slots, sprites, nouns, strict=True):
+        height = np.clip(common * rng.uniform(0.93, 1.07), low, high) * RELATIVE_HEIGHT[noun] * shrink * unit
+        figure = at_height(picture, height)
+        left, _, right, bottom = solid_box(np.asarray(figure.getchannel("A")))
+        if right - left > 0.9 * size:
+            figure = at_height(picture, height * 0.9 * size / (right - left))
+            left, _, right, bottom = solid_box(np.asarray(figure.getchannel("A")))
+        center = size / 2 + ((slot + 0.5) / count - 0.5) * size * spread + rng.uniform(-1, 1) * (0.16 if count == 1 else 0.05) * size
+        half = (right - left) / 2
+        center = np.clip(center, half + 1, size - half - 1)
+        feet = size * rng.uniform(0.89, 0.985)
+        out.append(Placed(figure, round(center - half - left), round(feet - bottom)))
+    return out
+
+
+def arrange(
+    rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str], size: int
+) -> tuple[list[Placed], list[int], Bool[np.ndarray, "s h w"]]:
+    """Places for one to three figures; of each at least `MIN_VISIBLE` stays in sight.
+
+    Returns places and visible masks in the order given, and the painting order (who stands lower is in front).
+    """
+    shrink = 1.0
+    for attempt in range(24):
+        places = _place(rng, sprites, nouns, size, shrink)
+        feet = [p.top + solid_box(np.asarray(p.picture.getchannel("A")))[3] for p in places]
+        order = [int(i) for i in np.argsort(feet, kind="stable")]
+        figures = np.stack([figure_mask(places[i], size, size) for i in order])
+        masks = visible_masks(figures)
+        if (masks.sum((1, 2)) >= MIN_VISIBLE * figures.sum((1, 2))).all():
+            break
+        shrink = 1.0 if attempt < 8 else 0.95 * shrink
+    back = np.argsort(order)
+    return places, order, masks[back]
+
+
+def compose(
+    background: UInt8[np.ndarray, "h w 3"], places: list[Placed], order: list[int]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The background with all figures painted in order."""
+    image = background.copy()
+    for i in order:
+        paste(image, places[i])
+    return image
