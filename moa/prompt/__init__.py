@@ -1,0 +1,1 @@
+"""From "<alice> and <bob> in the snow" and pictures to a multimodal prompt."""

@@ -1,0 +1,247 @@
+"""A Mixture-of-Attention adapter: what was trained and nothing else, as safetensors and JSON."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from moa.prompt.fusion import SubjectFusion
+from moa.where.branch import Branch
+from moa.where.router import ROUTERS, Router
+from moa.where.sites import Site, content_of, find_sites, select, structure_of
+
+FORMAT_VERSION = 1
+WEIGHTS, CONFIG = "moa_adapter.safetensors", "moa_adapter.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MoAConfig:
+    """Everything an adapter is built from, without a UNet at hand.
+
+    `rank` None is the paper's full branch. `prior`, `structure` and `content` name the prior it was trained on; `encoder`
+    and `image_width` its subject encoder; `noun` is what a placeholder reads as when its subject brings no noun.
+    """
+
+    sites: tuple[Site, ...]
+    structure: str
+    content: str | None
+    prior: str
+    encoder: str
+    image_width: int
+    text_width: int
+    router: str = "mlp"
+    router_options: dict[str, float | int] = field(default_factory=dict)
+    rank: int | None = None
+    share_out: bool = False
+    tokens: int = 1
+    fusion_width: int = 512
+    space_time: bool = True
+    noun: str = "person"
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def layer_numbers(self) -> dict[str, int]:
+        """A number for each cross-attention layer, for the space-time conditioning."""
+        return {s.name: i for i, s in enumerate(s for s in self.sites if s.cross)}
+
+    @staticmethod
+    def from_dict(values: dict, source: str) -> "MoAConfig":
+        """Read a config's JSON.
+
+        Errors: ValueError naming `source` for a newer format, unknown or missing entries.
+        """
+        found = values.get("format_version")
+        if found != FORMAT_VERSION:
+            raise ValueError(
+                f"{source} has format_version {found!r}; this version of moa reads {FORMAT_VERSION}. Update moa-diffusion, or train the adapter again."
+            )
+        try:
+            sites = tuple(Site(**site) for site in values["sites"])
+            return MoAConfig(**{k: v for k, v in values.items() if k != "versions"} | {"sites": sites})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{source} is no MoA adapter config ({error}); give a folder written by save_pretrained.") from error
+
+
+class MoAAdapter:
+    """One adapter: a fusion of pictures and words, and a branch and a router for every site.
+
+    The parts are plain references: while mounted, the UNet owns their tensors (`mounted` says so).
+    """
+
+    def __init__(self, config: MoAConfig):
+        if config.router not in ROUTERS:
+            raise ValueError(f"The adapter asks for a router {config.router!r}; known are {', '.join(ROUTERS)}. Update moa-diffusion, or train it again.")
+        self.config, self.mounted = config, False
+        layers = max(len(config.layer_numbers), 1)
+        self.fusion = SubjectFusion(
+            config.image_width, config.text_width, layers=layers, tokens=config.tokens,
+            hidden=config.fusion_width, space_time=config.space_time,
+        )  # fmt: skip
+        self.branches: dict[str, Branch] = {}
+        self.routers: dict[str, Router] = {}
+        for site in config.sites:
+            self.branches[site.name] = Branch(
+                site.width, site.context_width, site.inner_width, rank=config.rank, share_out=config.share_out
+            )
+            self.routers[site.name] = ROUTERS[config.router](site.width, **config.router_options)
+
+    @classmethod
+    def for_unet(
+        cls,
+        unet: nn.Module,
+        *,
+        encoder: str,
+        image_width: int,
+        prior: str = "unnamed",
+        layers: str | list[str] = "all",
+        branch: str = "full",
+        rank: int = 32,
+        share_out: bool = False,
+        router: str = "mlp",
+        router_options: dict[str, float | int] | None = None,
+        tokens: int = 1,
+        fusion_width: int = 512,
+        space_time: bool = True,
+        noun: str = "person",
+    ) -> "MoAAdapter":
+        """A fresh adapter for a prior: with its branches at zero it answers as the prior does.
+
+        Errors: ValueError for an unknown branch, router or layer, or a UNet with another kind of attention.
+        """
+        if branch not in ("full", "lowrank"):
+            raise ValueError(f"branch={branch!r} is unknown; choose 'full' (the paper's) or 'lowrank' (with rank=).")
+        sites = find_sites(unet)
+        config = MoAConfig(
+            sites=tuple(select(sites, layers)), structure=structure_of(sites), content=content_of(unet, sites), prior=prior,
+            encoder=encoder, image_width=image_width, text_width=unet.config.cross_attention_dim,
+            router=router, router_options=router_options or {}, rank=rank if branch == "lowrank" else None,
+            share_out=share_out, tokens=tokens, fusion_width=fusion_width, space_time=space_time, noun=noun,
+        )  # fmt: skip
+        return cls(config)
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """Every part with its name in the file."""
+        yield "fusion", self.fusion
+        for site in self.config.sites:
+            yield f"{site.name}.personal", self.branches[site.name]
+            yield f"{site.name}.router", self.routers[site.name]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All trained tensors by name."""
+        return {f"{part}.{key}": tensor for part, module in self.parts() for key, tensor in module.state_dict().items()}
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """What trains."""
+        for _, module in self.parts():
+            yield from module.parameters()
+
+    def to(self, *args, **kwargs) -> "MoAAdapter":
+        """As nn.Module.to; routers and the fusion stay in float32."""
+        for _, module in self.parts():
+            module.to(*args, **kwargs)
+        return self
+
+    def check(self, unet: nn.Module) -> None:
+        """Whether the adapter fits a prior.
+
+        Errors: ValueError for another structure, naming both; a warning for other weights of the same structure.
+        """
+        sites = find_sites(unet)
+        if structure_of(sites) != self.config.structure:
+            raise ValueError(
+                f"The adapter was trained on {self.config.prior!r} (structure {self.config.structure}, "
+                f"{_describe(self.config.sites)}), but this prior is {structure_of(sites)} ({_describe(sites)}). "
+                "Load it into a prior of the same architecture."
+            )
+        content = content_of(unet, sites)
+        if None not in (content, self.config.content) and content != self.config.content:
+            warnings.warn(
+                f"The adapter was trained on {self.config.prior!r} (weights {self.config.content}); this prior has the same "
+                f"structure but other weights ({content}). That is fine for a finetune of the same model; expect less likeness otherwise.",
+                stacklevel=3,
+            )
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the trained tensors and a JSON into a folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
+        libraries = ("torch", "diffusers", "transformers")
+        values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}}
+        (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "MoAAdapter":
+        """Load an adapter from a folder or a hub id.
+
+        Errors: ValueError naming the file for one that is missing, no adapter, damaged, or has NaN in it.
+        """
+        folder = _fetch(path)
+        source = str(folder / CONFIG)
+        try:
+            values = json.loads((folder / CONFIG).read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{source} is damaged ({error}); fetch or train the adapter again.") from error
+        adapter = cls(MoAConfig.from_dict(values, source))
+        try:
+            tensors = load_file(str(folder / WEIGHTS))
+        except Exception as error:
+            raise ValueError(f"{folder / WEIGHTS} is damaged ({error}); fetch or train the adapter again.") from error
+        adapter.load_state_dict(tensors, str(folder / WEIGHTS))
+        return adapter
+
+    def load_state_dict(self, tensors: dict[str, Tensor], source: str) -> None:
+        """Take tensors by name, all of them and no others.
+
+        Errors: ValueError naming `source` and the first tensor that is missing, unknown, of another shape, or not finite.
+        """
+        wanted = self.state_dict()
+        for name in sorted(wanted.keys() ^ tensors.keys()):
+            raise ValueError(f"{source} {'lacks' if name in wanted else 'has an unknown'} tensor {name!r}; it does not belong to its {CONFIG}.")
+        for name, tensor in tensors.items():
+            if tensor.shape != wanted[name].shape:
+                raise ValueError(f"{source}: {name} is {tuple(tensor.shape)}, its {CONFIG} says {tuple(wanted[name].shape)}.")
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{source}: {name} has NaN or infinite values; the training that wrote it had failed. Take an earlier checkpoint.")
+            wanted[name].copy_(tensor)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload what `save_pretrained` writes; returns the commit's address."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            return str(api.upload_folder(repo_id=repo_id, folder_path=str(self.save_pretrained(folder))))
+
+
+def _describe(sites) -> str:
+    widths = sorted({site.width for site in sites})
+    return f"{len(sites)} attention layers of widths {', '.join(map(str, widths))}"
+
+
+def _fetch(path: str | Path) -> Path:
+    folder = Path(path)
+    if folder.is_dir():
+        if not (folder / CONFIG).is_file():
+            raise ValueError(f"The folder {str(path)!r} holds no {CONFIG}; give a folder written by MoAAdapter.save_pretrained.")
+        if not (folder / WEIGHTS).is_file():
+            raise ValueError(f"The folder {str(path)!r} holds no {WEIGHTS}; copy the adapter again, it is incomplete.")
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=[WEIGHTS, CONFIG]))
+    except (HFValidationError, OSError) as error:
+        raise ValueError(f"No adapter at {str(path)!r}: no such folder here, and as a hub id it gave: {error}") from error

@@ -1,0 +1,39 @@
+"""The personalised branch: a trainable delta on each of the prior's four projections, zero at the start.
+
+The paper's personalised expert is a copy of the prior's attention, trained (2404.11565, section 3). Written as a delta it
+starts as exactly that copy, moves between finetunes of one architecture, and lets a LoRA underneath reach the subjects.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+
+class Delta(nn.Module):
+    """A linear map (.. d_in) -> (.. d_out) that starts at zero: full rank, or `up @ down` of the given rank."""
+
+    def __init__(self, d_in: int, d_out: int, rank: int | None):
+        super().__init__()
+        self.down = nn.Linear(d_in, rank, bias=False) if rank else None
+        self.up = nn.Linear(rank or d_in, d_out, bias=False)
+        if self.down is not None:
+            nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x if self.down is None else self.down(x))
+
+
+class Branch(nn.Module):
+    """Deltas on the query, key, value and output projections of one attention layer.
+
+    `query_width` and `context_width` are what queries and keys read, `inner_width` what the heads hold together. `rank`
+    None is a full matrix. `share_out` blends before the prior's output projection and has no delta there.
+    """
+
+    def __init__(self, query_width: int, context_width: int, inner_width: int, *, rank: int | None, share_out: bool):
+        super().__init__()
+        self.q_delta = Delta(query_width, inner_width, rank)
+        self.k_delta = Delta(context_width, inner_width, rank)
+        self.v_delta = Delta(context_width, inner_width, rank)
+        self.out_delta = None if share_out else Delta(inner_width, query_width, rank)

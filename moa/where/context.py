@@ -1,0 +1,68 @@
+"""What the MoA layers read during one UNet call: one typed context, handed down with the call and kept by nobody."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the layers report, by layer name (a layer run twice, as gradient checkpointing does, reports once).
+
+    `weights[site]` is (b n e) in float32, index 0 the prior; `attention[site, expert]` is (r m n), the share of each
+    pixel's cross-attention at each subject token, for the sites named in `attention_sites`.
+    """
+
+    attention_sites: frozenset[str] = frozenset()
+    weights: dict[str, Float[Tensor, "b n e"]] = field(default_factory=dict)
+    attention: dict[tuple[str, str], Float[Tensor, "r m n"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertContext:
+    """One adapter's part in one UNet call; it acts on `rows` of the batch (r of them) and on no other.
+
+    `tokens` are the subject tokens of all steps for every cross-attention site, (t L r m d), and `step` says which of
+    the t is now; `position` says which prompt slot each of the m tokens takes: below l it replaces that token, from l on
+    it is appended, and at `length` it is padding and dropped. `scale` multiplies the expert's weight. `regions`, where
+    the user drew them, confines each token to its pixels; `drawn` is their union and `undrawn` is 1 where some subject
+    of the row has no region and the learned map still holds outside the union.
+    """
+
+    name: str
+    rows: slice | Int[Tensor, " r"]
+    tokens: Float[Tensor, "t L r m d"]
+    layer: dict[str, int]
+    step: int
+    position: Int[Tensor, "r m"]
+    length: int
+    scale: Float[Tensor, " r"]
+    padded: bool = False
+    regions: Float[Tensor, "r m h w"] | None = None
+    drawn: Float[Tensor, "r h w"] | None = None
+    undrawn: Float[Tensor, " r"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoAContext:
+    """The whole of what a mounted UNet call adds. No expert, and every layer runs the prior's own code.
+
+    `size` is the (h, w) of the UNet's sample, `timestep` one number a row, `cache` keeps prompt projections across the
+    steps of one sampling run (None while training).
+    """
+
+    experts: tuple[ExpertContext, ...]
+    size: tuple[int, int]
+    timestep: Float[Tensor, " b"]
+    cache: dict[tuple[str, ...], tuple[Tensor, ...]] | None = None
+    trace: Trace | None = None
+
+
+def grid_of(pixels: int, size: tuple[int, int]) -> tuple[int, int]:
+    """The (h, w) of a layer that sees `pixels` pixels in a UNet whose sample is `size`; each level halves, rounding up."""
+    height, width = size
+    while height * width > pixels:
+        height, width = (height + 1) // 2, (width + 1) // 2
+    assert height * width == pixels, f"{pixels} pixels are no halving of {size}"
+    return height, width

@@ -1,0 +1,236 @@
+"""The MoA layer: attention as a mixture of the frozen prior and personalised experts (2404.11565, section 3).
+
+`Z = Z_0 + sum_e r_e (Z_e - Z_0)`, `r = softmax([0, g_1(x), ..., g_E(x)])` per pixel: exactly the prior where r is 0.
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from moa.where.context import ExpertContext, MoAContext, grid_of
+from moa.where.router import blend, override
+
+Rows = slice | Int[Tensor, " r"]
+
+
+def attend(
+    q: Float[Tensor, "b n kd"], k: Float[Tensor, "b l kd"], v: Float[Tensor, "b l kd"], heads: int, scale: float, bias=None
+) -> Float[Tensor, "b n kd"]:
+    """Scaled dot-product attention of all heads; `bias` (b|1 k|1 n|1 l) is added to the logits."""
+    q, k, v = (rearrange(x, "b n (k d) -> b k n d", k=heads) for x in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale), "b k n d -> b n (k d)")
+
+
+def attend_and_show(q, k, v, heads: int, scale: float, bias=None) -> tuple[Tensor, Float[Tensor, "b n l"]]:
+    """`attend`, and the attention itself, averaged over heads, in float32."""
+    q, k, v = (rearrange(x, "b n (k d) -> b k n d", k=heads) for x in (q, k, v))
+    logits = (q @ rearrange(k, "b k l d -> b k d l")).float() * scale
+    probs = (logits if bias is None else logits + bias).softmax(-1)
+    return rearrange(probs.to(v.dtype) @ v, "b k n d -> b n (k d)"), probs.mean(1)
+
+
+def place(
+    text: Float[Tensor, "r l d"], tokens: Float[Tensor, "r m d"], position: Int[Tensor, "r m"], length: int
+) -> Float[Tensor, "r l2 d"]:
+    """Subject tokens at their places in the prompt; l2 is `length`, and a token whose position is `length` is dropped."""
+    room = text.new_zeros(text.shape[0], length + 1 - text.shape[1], text.shape[2])
+    index = position.unsqueeze(-1).expand(-1, -1, text.shape[2])
+    return torch.cat([text, room], dim=1).scatter(1, index, tokens.to(text.dtype))[:, :length]
+
+
+def resize(maps: Float[Tensor, "b s h w"], grid: tuple[int, int]) -> Float[Tensor, "b s n"]:
+    """Maps at a layer's grid: the share of each pixel that is covered."""
+    return rearrange(F.interpolate(maps.float(), size=grid, mode="area"), "b s h w -> b s (h w)")
+
+
+def token_bias(
+    expert: ExpertContext, prompt_length: int, grid: tuple[int, int]
+) -> Float[Tensor, "r 1 n l"] | None:
+    """-inf on appended slots a row does not use, and on subject tokens outside the region drawn for them."""
+    if not expert.padded and expert.regions is None:
+        return None
+    rows, device = expert.position.shape[0], expert.position.device
+    pixels = 1 if expert.regions is None else grid[0] * grid[1]
+    allowed: Bool[Tensor, "r l n"] = torch.ones(rows, expert.length + 1, pixels, dtype=torch.bool, device=device)
+    allowed[:, prompt_length:] = False
+    inside = torch.ones(rows, expert.position.shape[1], pixels, dtype=torch.bool, device=device)
+    if expert.regions is not None:
+        inside = resize(expert.regions, grid) > 0.5
+    index = expert.position.unsqueeze(-1).expand_as(inside)
+    allowed = allowed.scatter(1, index, inside)[:, : expert.length]
+    bias = torch.zeros(allowed.shape, device=device).masked_fill(~allowed, float("-inf"))
+    return rearrange(bias, "r l n -> r 1 n l")
+
+
+def mix(
+    prior: Float[Tensor, "b n d"], answers: list[Tensor], rows: list[Rows], weights: Float[Tensor, "b n e"]
+) -> Float[Tensor, "b n d"]:
+    """prior + sum_e r_e (answer_e - prior), each expert's answer (r n d) given for its own rows only."""
+    mixed = prior.clone()
+    for index, (answer, r) in enumerate(zip(answers, rows, strict=True), start=1):
+        mixed[r] += weights[r, :, index, None].to(prior.dtype) * (answer - prior[r])
+    return mixed
+
+
+class MixtureOfAttention:
+    """Mixed in before an attention class by `mount`; adds children `personal` and `router`, one of each per adapter.
+
+    Without a context, or with no expert of this layer in it, `forward` is the prior's, untouched.
+    """
+
+    personal: nn.ModuleDict
+    router: nn.ModuleDict
+    site: str
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | tuple | None = None,
+        attention_mask: Tensor | None = None,
+        moa: MoAContext | None = None,
+        **cross_attention_kwargs,
+    ) -> Tensor:
+        """As `Attention.forward`; `moa` is the context that `Mounted` hands down through the UNet."""
+        experts = [] if moa is None else [e for e in moa.experts if e.name in self.personal]
+        if not experts:
+            return super().forward(hidden_states, encoder_hidden_states, attention_mask, **cross_attention_kwargs)
+        if hidden_states.ndim == 4:
+            flat = rearrange(hidden_states, "b c h w -> b (h w) c")
+            flat = self.forward(flat, encoder_hidden_states, attention_mask, moa, **cross_attention_kwargs)
+            return rearrange(flat, "b (h w) c -> b c h w", h=hidden_states.shape[2])
+        if is_plain(self):
+            return self._fused(hidden_states, encoder_hidden_states, attention_mask, moa, experts)
+        prior = super().forward(hidden_states, encoder_hidden_states, attention_mask, **cross_attention_kwargs)
+        return self._beside(prior, hidden_states, encoder_hidden_states, attention_mask, moa, experts)
+
+    def _fused(self, x: Tensor, text: Tensor | None, mask: Tensor | None, moa: MoAContext, experts: list) -> Tensor:
+        """Stock attention: the experts reuse the prior's projections of the pixels and of the prompt."""
+        q = self.to_q(x)
+        k, v = self._prior_keys_values(x if text is None else text, text is not None, moa)
+        mask = self._mask(mask, k.shape[1], x.shape[0])
+        prior = attend(q, k, v, self.heads, self.scale, mask)
+        early = all(self.personal[e.name].out_delta is None for e in experts)
+        prior = prior if early else self.to_out[0](prior)
+        answers = []
+        for expert in experts:
+            r = expert.rows
+            rows_of = (x[r], None if text is None else text[r], q[r], k[r], v[r], None if mask is None else mask[r])
+            heads = self._heads(expert, moa, *rows_of)
+            answers.append(heads if early else self._project_out(expert, heads))
+        mixed = mix(prior, answers, [e.rows for e in experts], self._weights(x, moa, experts))
+        return self.to_out[1](self.to_out[0](mixed) if early else mixed)
+
+    def _beside(self, prior: Tensor, x: Tensor, text, mask: Tensor | None, moa: MoAContext, experts: list) -> Tensor:
+        """Any other processor (IP-Adapter, xformers, sliced, fused): its answer is the prior's, the experts run beside it."""
+        text = text[0] if isinstance(text, tuple) else text
+        mask = self._mask(mask, (x if text is None else text).shape[1], x.shape[0])
+        answers = []
+        for expert in experts:
+            r = expert.rows
+            source = x[r] if text is None else text[r]
+            q, k, v = self.to_q(x[r]), self.to_k(source), self.to_v(source)
+            heads = self._heads(expert, moa, x[r], None if text is None else source, q, k, v, None if mask is None else mask[r])
+            answer = self.to_out[1](self._project_out(expert, heads))
+            answers.append((answer + x[r] if self.residual_connection else answer) / self.rescale_output_factor)
+        return mix(prior, answers, [e.rows for e in experts], self._weights(x, moa, experts))
+
+    def _prior_keys_values(self, source: Tensor, is_prompt: bool, moa: MoAContext) -> tuple[Tensor, Tensor]:
+        """The prior's keys and values, (b l kd) each; those of a prompt are projected once per sampling run."""
+        if not is_prompt or moa.cache is None:
+            return self.to_k(source), self.to_v(source)
+        if (self.site,) not in moa.cache:
+            moa.cache[self.site,] = self.to_k(source), self.to_v(source)
+        return moa.cache[self.site,]
+
+    def _heads(self, expert: ExpertContext, moa: MoAContext, x, text, q, k, v, mask) -> Float[Tensor, "r n kd"]:
+        """The expert's attention before its output projection; q, k and v are the prior's for the same rows."""
+        branch = self.personal[expert.name]
+        q = q + branch.q_delta(x)
+        if text is None:
+            return attend(q, k + branch.k_delta(x), v + branch.v_delta(x), self.heads, self.scale, mask)
+        k, v = self._subject_keys_values(expert, moa, text, k, v)
+        bias = token_bias(expert, text.shape[1], grid_of(x.shape[1], moa.size))
+        if mask is not None:
+            mask = F.pad(mask, (0, expert.length - text.shape[1]))
+            bias = mask if bias is None else mask + bias
+        bias = None if bias is None else bias.to(q.dtype)
+        if moa.trace is None or self.site not in moa.trace.attention_sites:
+            return attend(q, k, v, self.heads, self.scale, bias)
+        heads, shown = attend_and_show(q, k, v, self.heads, self.scale, bias)
+        index = expert.position.unsqueeze(-1).expand(-1, -1, shown.shape[1])
+        shown = rearrange(F.pad(shown, (0, 1)), "r n l -> r l n").gather(1, index)
+        moa.trace.attention.setdefault((self.site, expert.name), shown)
+        return heads
+
+    def _subject_keys_values(self, expert: ExpertContext, moa: MoAContext, text, k, v) -> tuple[Tensor, Tensor]:
+        """Keys and values of the multimodal prompt, (r l2 kd): the plain prompt's, with the subjects' in their places.
+
+        While sampling, the prompt's are projected once and the subjects' once for all steps.
+        """
+        branch, key = self.personal[expert.name], (self.site, expert.name)
+        known = None if moa.cache is None else moa.cache.get(key)
+        if known is None:
+            tokens = expert.tokens[:, expert.layer[self.site]].to(text.dtype)
+            known = (
+                k + branch.k_delta(text),
+                v + branch.v_delta(text),
+                self.to_k(tokens) + branch.k_delta(tokens),
+                self.to_v(tokens) + branch.v_delta(tokens),
+            )
+        if moa.cache is not None:
+            moa.cache[key] = known
+        k_text, v_text, k_tokens, v_tokens = known
+        k = place(k_text, k_tokens[expert.step], expert.position, expert.length)
+        return k, place(v_text, v_tokens[expert.step], expert.position, expert.length)
+
+    def _project_out(self, expert: ExpertContext, heads: Tensor) -> Tensor:
+        delta = self.personal[expert.name].out_delta
+        out = self.to_out[0](heads)
+        return out if delta is None else out + delta(heads)
+
+    def _mask(self, mask: Tensor | None, keys: int, batch: int) -> Float[Tensor, "b k n l"] | None:
+        if mask is None:
+            return None
+        return rearrange(self.prepare_attention_mask(mask, keys, batch), "(b k) n l -> b k n l", k=self.heads)
+
+    def _weights(self, x: Tensor, moa: MoAContext, experts: list[ExpertContext]) -> Float[Tensor, "b n e"]:
+        """Per-pixel weights over prior and experts, float32; rows of no expert are exactly the prior's."""
+        grid = grid_of(x.shape[1], moa.size)
+        logits = x.new_full((*x.shape[:2], len(experts)), float("-inf"), dtype=torch.float32)
+        scale = logits.new_ones(x.shape[0], len(experts))
+        drawn, undrawn = torch.zeros_like(logits), torch.ones_like(scale)
+        with torch.autocast(x.device.type, enabled=False):
+            for index, e in enumerate(experts):
+                logits[e.rows, :, index] = self.router[e.name](x[e.rows], grid, moa.timestep[e.rows])
+                scale[e.rows, index] = e.scale
+                if e.drawn is not None:
+                    drawn[e.rows, :, index] = resize(e.drawn.unsqueeze(1), grid).squeeze(1)
+                    undrawn[e.rows, index] = e.undrawn
+        weights = blend(logits, hard=any(self.router[e.name].hard for e in experts))
+        if any(e.drawn is not None for e in experts):
+            weights = override(weights, drawn, undrawn)
+        scaled = weights[..., 1:] * rearrange(scale, "b e -> b 1 e")
+        weights = torch.cat([1 - scaled.sum(-1, keepdim=True), scaled], dim=-1)
+        if moa.trace is not None:
+            moa.trace.weights.setdefault(self.site, weights)
+        return weights
+
+
+def is_plain(attention: Attention) -> bool:
+    """Whether the layer runs diffusers' stock SDPA processor, whose arithmetic the fused path repeats step for step."""
+    return (
+        type(attention.processor) is AttnProcessor2_0
+        and not attention.residual_connection
+        and attention.rescale_output_factor == 1
+    )
+
+
+@cache
+def mixture_class(base: type[Attention]) -> type[Attention]:
+    """`base` as a mixture: our mixin, then the class itself, so that nothing else about the module changes."""
+    return type(f"MixtureOf{base.__name__}", (MixtureOfAttention, base), {"__module__": base.__module__})

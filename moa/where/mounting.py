@@ -1,0 +1,153 @@
+"""Mounting: MoA into a UNet and out again, without a trace.
+
+Each attention module is retyped in place, as torch.nn.utils.parametrize does: its class becomes a subclass of its class
+and it gets children `personal` and `router`. LoRA, processors and hooks that others add before or after stay where they
+are. One child `moa` of the UNet owns the fusions, and a state-dict hook hides all of it: the UNet saves as the prior.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from moa.where.adapter import MoAAdapter
+from moa.where.context import MoAContext, Trace
+from moa.where.mixture import mixture_class
+from moa.where.sites import find_sites
+from moa.where.subjects import Subjects
+
+CHILD = "moa"
+OURS = ("personal", "router")
+
+
+class Mounted(nn.Module):
+    """The adapters in one UNet. It is the UNet's child `moa`; `mount` makes it and the last `remove` unmakes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fusion = nn.ModuleDict()
+        self.adapters: dict[str, MoAAdapter] = {}
+        self.layers: dict[str, dict[str, int]] = {}
+        self.classes: dict[str, type] = {}
+        self.handles: list = []
+        self.active: Subjects | None = None
+        self.trace: Trace | None = None
+
+    @contextmanager
+    def subjects(self, subjects: Subjects | None, trace: Trace | None = None) -> Iterator[None]:
+        """Inside, every call of the UNet sees these subjects, whichever pipeline makes it."""
+        before = self.active, self.trace
+        self.active, self.trace = subjects, trace
+        try:
+            yield
+        finally:
+            self.active, self.trace = before
+
+    def context(self, sample: Tensor, timestep: Tensor | float | int, text: Tensor) -> MoAContext | None:
+        """The context of one UNet call, or None: then the prior's code runs untouched."""
+        if self.active is None or not self.active.adapters:
+            return None
+        times = torch.as_tensor(timestep, device=sample.device).float().reshape(-1).expand(len(sample))
+        text = text[0] if isinstance(text, tuple) else text
+        experts = self.active.experts(dict(self.fusion), self.layers, times, text)
+        if not experts:
+            return None
+        return MoAContext(experts, tuple(sample.shape[-2:]), times, self.active.cache, self.trace)
+
+
+def _before_forward(unet: nn.Module, args: tuple, kwargs: dict):
+    """Pre-hook: hand the context down with the call, as one more cross-attention argument."""
+    names = ("sample", "timestep", "encoder_hidden_states")
+    call = {**dict(zip(names, args, strict=False)), **kwargs}
+    context = unet.moa.context(call["sample"], call["timestep"], call["encoder_hidden_states"])
+    if context is None:
+        return None
+    if len(args) > 6:
+        raise ValueError("Pass cross_attention_kwargs to the UNet by keyword: MoA adds its context there.")
+    return args, {**kwargs, "cross_attention_kwargs": {**(kwargs.get("cross_attention_kwargs") or {}), "moa": context}}
+
+
+def _hide(unet: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
+    """State-dict hook: what MoA added is not the prior's."""
+    for key in [key for key in state if key.startswith(prefix) and _is_ours(key[len(prefix) :])]:
+        del state[key]
+
+
+def _not_missing(unet: nn.Module, incompatible) -> None:
+    """Load hook: a plain checkpoint of the prior misses nothing."""
+    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not _is_ours(key)]
+
+
+def _is_ours(key: str) -> bool:
+    parts = key.split(".")
+    return CHILD in parts or any(a in ("attn1", "attn2") and b in OURS for a, b in zip(parts, parts[1:], strict=False))
+
+
+def mount(unet: nn.Module, adapter: MoAAdapter, name: str = "default") -> Mounted:
+    """Put an adapter into a UNet under a name; the UNet owns its tensors until `remove`.
+
+    Errors: ValueError for a name that is taken or no identifier, for an adapter of another structure (both are named),
+    and for a UNet with another kind of attention.
+    """
+    mounted = getattr(unet, CHILD, None)
+    if mounted is not None and name in mounted.adapters:
+        raise ValueError(f"An adapter named {name!r} is already loaded; give adapter_name= another name or unload it first.")
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ValueError(f"adapter_name={name!r} is no plain name; use letters, digits and underscores, such as 'people'.")
+    adapter.check(unet)
+    if adapter.mounted:
+        raise ValueError(f"This adapter is already mounted; load it a second time to use it twice (asked for as {name!r}).")
+    mounted = mounted or _open(unet)
+    for site in adapter.config.sites:
+        module = unet.get_submodule(site.name)
+        module.personal[name], module.router[name] = adapter.branches[site.name], adapter.routers[site.name]
+    mounted.fusion[name] = adapter.fusion
+    mounted.adapters[name] = adapter
+    mounted.layers[name] = adapter.config.layer_numbers
+    adapter.mounted = True
+    return mounted
+
+
+def remove(unet: nn.Module, name: str | None = None) -> None:
+    """Take one adapter (or all) out again; with the last one the UNet is what it was. A second call does nothing."""
+    mounted = getattr(unet, CHILD, None)
+    if mounted is None:
+        return
+    for name in list(mounted.adapters) if name is None else [name] if name in mounted.adapters else []:
+        adapter = mounted.adapters.pop(name)
+        for site in adapter.config.sites:
+            module = unet.get_submodule(site.name)
+            del module.personal[name], module.router[name]
+        del mounted.fusion[name], mounted.layers[name]
+        adapter.mounted = False
+    if not mounted.adapters:
+        _close(unet, mounted)
+
+
+def _open(unet: nn.Module) -> Mounted:
+    """Retype every attention layer, also those without an expert: all of them are handed the context."""
+    mounted = Mounted()
+    for site in find_sites(unet):
+        module = unet.get_submodule(site.name)
+        mounted.classes[site.name] = type(module)
+        module.__class__ = mixture_class(type(module))
+        module.site = site.name
+        module.personal, module.router = nn.ModuleDict(), nn.ModuleDict()
+    unet.add_module(CHILD, mounted)
+    mounted.handles = [
+        unet.register_forward_pre_hook(_before_forward, with_kwargs=True),
+        unet.register_state_dict_post_hook(_hide),
+        unet.register_load_state_dict_post_hook(_not_missing),
+    ]
+    return mounted
+
+
+def _close(unet: nn.Module, mounted: Mounted) -> None:
+    for name, original in mounted.classes.items():
+        module = unet.get_submodule(name)
+        del module.personal, module.router, module.site
+        module.__class__ = original
+    for handle in mounted.handles:
+        handle.remove()
+    delattr(unet, CHILD)

@@ -1,0 +1,208 @@
+"""The subjects of one sampling run or training step, and the expert contexts they become at each UNet call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from moa.prompt.fusion import SubjectFusion
+from moa.where.context import ExpertContext
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One mention of a subject: which adapter draws it, the token it replaces, its features, and how strongly.
+
+    `features` is (p n d), `region` an optional (h w) map in 0..1 at any size, `scale` 0 (its plain noun) to 1.
+    """
+
+    name: str
+    adapter: str
+    position: int
+    features: Float[Tensor, "p n d"]
+    scale: float = 1.0
+    region: Float[Tensor, "h w"] | None = None
+
+
+@dataclass(slots=True)
+class Subjects:
+    """Mentions by prompt. `images_per_prompt` copies of each prompt follow one another in the UNet's batch.
+
+    `timesteps`, when known, is asked once for all steps of the run, so that tokens are made for all of them at once.
+    `conditional` marks rows that may see subjects at all (training drops some); None is all of them.
+    """
+
+    prompts: Sequence[Sequence[Placed]]
+    images_per_prompt: int = 1
+    timesteps: Callable[[], Tensor] | None = None
+    scale: dict[str, float] = field(default_factory=dict)
+    window: tuple[float, float] = (0.0, 1.0)
+    train_timesteps: int = 1000
+    cache: dict[tuple[str, ...], tuple[Tensor, ...]] | None = None
+    _made: dict = field(default_factory=dict)
+    _text: Tensor | None = None
+
+    @property
+    def adapters(self) -> list[str]:
+        """The adapters that have something to draw, in order of appearance."""
+        return list(dict.fromkeys(p.adapter for prompt in self.prompts for p in prompt if self._strength(p) > 0))
+
+    def _strength(self, placed: Placed) -> float:
+        return placed.scale * self.scale.get(placed.adapter, 1.0)
+
+    def rows_of(self, batch: int, adapter: str) -> list[tuple[int, Sequence[Placed]]]:
+        """Batch rows (the conditional half under guidance) with this adapter's mentions, where there are any.
+
+        Errors: ValueError for a batch that is neither once nor twice the prompts asked for.
+        """
+        wanted = len(self.prompts) * self.images_per_prompt
+        if batch not in (wanted, 2 * wanted):
+            raise ValueError(
+                f"The UNet was called with a batch of {batch}, but the subjects were given for {len(self.prompts)} prompts x "
+                f"{self.images_per_prompt} pictures; it takes {wanted} rows, or {2 * wanted} with guidance. "
+                "Give one dict of subjects per prompt, and images_per_prompt as the pipeline is called."
+            )
+        first, rows = batch - wanted, []
+        for row in range(wanted):
+            placed = [p for p in self.prompts[row // self.images_per_prompt] if p.adapter == adapter and self._strength(p) > 0]
+            if placed:
+                rows.append((first + row, placed))
+        return rows
+
+    def progress(self, timestep: Tensor) -> float:
+        """How far the run is, 0 to 1: by step where the steps are known, else by diffusion time."""
+        steps = self._steps()
+        if steps is None:
+            return float(1 - timestep.flatten()[0] / self.train_timesteps)
+        return _index_of(steps, timestep) / max(len(steps), 1)
+
+    def experts(
+        self, fusions: dict[str, SubjectFusion], layers: dict[str, dict[str, int]], timestep: Tensor, text: Tensor
+    ) -> tuple[ExpertContext, ...]:
+        """The contexts of this UNet call; `timestep` is (b), `text` (b l d), `layers` a number per cross site and adapter."""
+        start, end = self.window
+        now = self.progress(timestep)
+        if not (start <= now < end or (end == 1 and now >= start)):
+            return ()
+        if text is not self._text:
+            self._made.clear()
+            if self.cache is not None:
+                self.cache.clear()
+            self._text = text
+        contexts = []
+        for name in self.adapters:
+            rows = self.rows_of(len(text), name)
+            contexts.append(self._expert(name, rows, fusions[name], layers[name], timestep, text))
+        return tuple(contexts)
+
+    def _expert(self, name, rows, fusion, layer, timestep, text) -> ExpertContext:
+        steps = self._steps()
+        step = -1 if steps is None else _index_of(steps, timestep)
+        if self.cache is None or step < 0:
+            self._made.pop(name, None)
+            if self.cache is not None:
+                self.cache.clear()
+        if name not in self._made:
+            times = timestep if self.cache is None or step < 0 else steps
+            self._made[name] = make_expert(name, rows, fusion, layer, times, text, self.scale.get(name, 1.0), shared=times is steps)
+        return replace(self._made[name], step=max(step, 0) if self.cache is not None else 0)
+
+    def _steps(self) -> Tensor | None:
+        return None if self.timesteps is None else self.timesteps()
+
+
+def _index_of(steps: Tensor, timestep: Tensor) -> int:
+    """Which of the run's steps this is; -1 for a time that is not among them."""
+    hits = (steps.to(timestep.device) == timestep.flatten()[0]).nonzero()
+    return int(hits[0]) if len(hits) else -1
+
+
+def make_expert(
+    name: str,
+    rows: list[tuple[int, Sequence[Placed]]],
+    fusion: SubjectFusion,
+    layer: dict[str, int],
+    times: Tensor,
+    text: Float[Tensor, "b l d"],
+    scale: float,
+    *,
+    shared: bool,
+) -> ExpertContext:
+    """Fuse pictures and nouns of all mentions in one batch and lay the tokens out by row.
+
+    `shared` times are the steps of a run, the same for all rows; otherwise `times` is one number a batch row.
+    """
+    mentions = [(r, p) for r, (_, placed) in enumerate(rows) for p in placed]
+    tokens = fuse_mentions(fusion, [p for _, p in mentions], torch.stack([text[rows[r][0], p.position] for r, p in mentions]))
+    count, k, length = len(mentions), fusion.tokens, text.shape[1]
+    column, used = [0] * len(rows), []
+    for r, _ in mentions:
+        used.append(column[r])
+        column[r] += 1
+    most, appended = max(column), max(column) * (k - 1)
+    row = torch.tensor([r for r, _ in mentions], device=text.device)
+    place = torch.tensor(used, device=text.device)
+    position = torch.full((len(rows), most, k), length + appended, device=text.device)
+    noun = torch.tensor([p.position for _, p in mentions], device=text.device)
+    extra = length + place.unsqueeze(1) * (k - 1) + torch.arange(k - 1, device=text.device)
+    position[row, place] = torch.cat([noun.unsqueeze(1), extra], dim=1)
+    if shared:
+        offsets = repeat(fusion.offsets(times), "t l d -> t l c d", c=count)
+    else:
+        offsets = rearrange(fusion.offsets(times.expand(len(text))[[rows[r][0] for r, _ in mentions]]), "c l d -> 1 l c d")
+    timed = rearrange(offsets, "t l c d -> t l c 1 d") + tokens
+    laid = timed.new_zeros(*timed.shape[:2], len(rows), most, k, timed.shape[-1])
+    laid[:, :, row, place] = timed
+    regions, drawn, undrawn = lay_regions(rows, most, k, text.device)
+    batch_rows = [b for b, _ in rows]
+    contiguous = batch_rows == list(range(batch_rows[0], batch_rows[-1] + 1))
+    return ExpertContext(
+        name=name,
+        rows=slice(batch_rows[0], batch_rows[-1] + 1) if contiguous else torch.tensor(batch_rows, device=text.device),
+        tokens=rearrange(laid, "t l r s k d -> t l r (s k) d"),
+        layer=layer,
+        step=0,
+        position=rearrange(position, "r s k -> r (s k)"),
+        length=length + appended,
+        scale=torch.full((len(rows),), scale, device=text.device),
+        padded=appended > 0 and min(column) < most,
+        regions=regions,
+        drawn=drawn,
+        undrawn=undrawn,
+    )
+
+
+def fuse_mentions(fusion: SubjectFusion, placed: list[Placed], noun: Float[Tensor, "c d"]) -> Float[Tensor, "c k d"]:
+    """Tokens of each mention: fused picture by picture, averaged over a subject's pictures, and drawn back to the noun by scale."""
+    counts = torch.tensor([len(p.features) for p in placed], device=noun.device)
+    owner = torch.repeat_interleave(torch.arange(len(placed), device=noun.device), counts)
+    features = torch.cat([p.features.to(noun.device) for p in placed])
+    fused = fusion.fuse(features, noun[owner])
+    mean = fused.new_zeros(len(placed), *fused.shape[1:]).index_add(0, owner, fused)
+    mean = mean / rearrange(counts, "c -> c 1 1")
+    plain = torch.cat([noun.float().unsqueeze(1), torch.zeros_like(mean[:, 1:])], dim=1)
+    scale = torch.tensor([p.scale for p in placed], device=noun.device)
+    return torch.lerp(plain, mean, rearrange(scale, "c -> c 1 1"))
+
+
+def lay_regions(rows, most: int, k: int, device) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Regions (r m h w) of each token, their union (r h w), and whether a row has subjects without one (r)."""
+    sizes = {p.region.shape for _, placed in rows for p in placed if p.region is not None}
+    if not sizes:
+        return None, None, None
+    assert len(sizes) == 1, "regions are brought to one size before they get here"
+    size = sizes.pop()
+    regions = torch.ones(len(rows), most, *size, device=device)
+    drawn = torch.zeros(len(rows), *size, device=device)
+    undrawn = torch.zeros(len(rows), device=device)
+    for r, (_, placed) in enumerate(rows):
+        for s, p in enumerate(placed):
+            if p.region is None:
+                undrawn[r] = 1
+            else:
+                regions[r, s] = p.region.to(device)
+                drawn[r] = torch.maximum(drawn[r], p.region.to(device))
+    return repeat(regions, "r s h w -> r (s k) h w", k=k), drawn, undrawn
