@@ -1,5 +1,6 @@
 """The embedded picture world: CC0 figures in CC0 scenes with exact captions, masks and identities."""
 
+from moa.data.world.bank import read_bank, render_bank
 from moa.data.world.captions import compose_prompt, describe_state
 from moa.data.world.dataset import SubjectView, World, WorldExample
 from moa.data.world.references import render_reference
@@ -21,6 +22,8 @@ __all__ = [
     "identity",
     "labels",
     "looks",
+    "read_bank",
+    "render_bank",
     "render_reference",
     "scene_names",
     "split_of",

@@ -38,7 +38,9 @@ class Said:
             head, parts = f"<{name}>", ""
             acts = ((self.adjective,) if self.adjective else ()) + acts
         details = [d for d in ((wearing, parts) if self.clothes_first else (parts, wearing)) if d]
-        details += acts
+        details += [act for act in acts if not act.startswith("with ")]
+        if features := [act.removeprefix("with ") for act in acts if act.startswith("with ")]:
+            details.append(f"with {enumerate_words(features)}")
         first = f" {details[0]}" if details else ""
         return head + first + "".join(f", {d}" for d in details[1:])
 
@@ -52,7 +54,7 @@ class Layout:
 
 
 def enumerate_words(items: Sequence[str]) -> str:
-    """"a", "a and b", "a, b and c"; with a comma before the last "and" where an item has commas of its own."""
+    """ "a", "a and b", "a, b and c"; with a comma before the last "and" where an item has commas of its own."""
     if len(items) < 2:
         return "".join(items)
     comma = "," if any("," in item for item in items) else ""
@@ -81,6 +83,12 @@ def say(rng: np.random.Generator, who: Identity, state: State, seen: dict[str, s
     return Said(pick(rng, nouns), adjective, tuple(parts), tuple(clothes), tuple(acts), bool(rng.random() < 0.3))
 
 
+def _sides(texts: Sequence[str], places: Sequence[str]) -> str:
+    if any("," in text for text in texts):
+        return enumerate_words([f"{place} {text}" for place, text in zip(places, texts, strict=True)])
+    return enumerate_words([f"{text} {place}" for place, text in zip(places, texts, strict=True)])
+
+
 def _counted(said: Sequence[Said], nouns: Sequence[str]) -> str:
     """ "two people and a robot" for figures without a detail; their order is that of first mention."""
     groups = {noun: [s for s, n in zip(said, nouns, strict=True) if n == noun] for noun in dict.fromkeys(nouns)}
@@ -99,7 +107,7 @@ def _pair(texts: Sequence[str], layout: Layout, form: float) -> str:
     if form < 0.7:
         return f"{texts[0]} next to {texts[1]}"
     if form < 0.85:
-        return f"{left} on the left and {right} on the right"
+        return _sides((left, right), ("on the left", "on the right"))
     return f"{left} to the left of {right}" if form < 0.93 else f"{right} to the right of {left}"
 
 
@@ -114,7 +122,7 @@ def arrange_words(texts: Sequence[str], layout: Layout, form: float) -> str:
         return enumerate_words(texts)
     if form < 0.8:
         return f"from left to right {enumerate_words(row)}"
-    return f"{row[0]} on the left, {row[1]} in the middle and {row[2]} on the right"
+    return _sides(row, ("on the left", "in the middle", "on the right"))
 
 
 def in_scene(text: str, scene: str, first: bool = False) -> str:

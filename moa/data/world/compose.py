@@ -15,11 +15,12 @@ MIN_VISIBLE = 0.45  # share of every figure that others may not cover
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A resized sprite and where its upper left corner lies, in pixels."""
+    """A resized sprite, where its upper left corner lies, and how far below that its feet are, in pixels."""
 
     picture: Image.Image
     left: int
     top: int
+    feet: int = 0
 
 
 def paste(image: UInt8[np.ndarray, "h w 3"], placed: Placed) -> None:
@@ -44,8 +45,10 @@ def figure_mask(placed: Placed, height: int, width: int) -> Bool[np.ndarray, "h 
 
 def visible_masks(figures: Bool[np.ndarray, "s h w"]) -> Bool[np.ndarray, "s h w"]:
     """What is seen of each figure when they are painted in order: later ones cover earlier ones."""
-    later = np.cumsum(figures[::-1], axis=0)[::-1] - figures
-    return figures & (later == 0)
+    out = figures.copy()
+    for i in range(len(figures) - 1):
+        out[i] &= ~figures[i + 1 :].any(0)
+    return out
 
 
 def mask_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
@@ -53,7 +56,9 @@ def mask_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
     return solid_box(mask.astype(np.uint8) * 255)
 
 
-def _place(rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str], size: int, shrink: float) -> list[Placed]:
+def _place(
+    rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str], size: int, shrink: float
+) -> list[Placed]:
     """Figures side by side with jitter, feet near the lower edge, as high as `HEIGHTS` says."""
     count, unit = len(sprites), size / 128
     low, high = HEIGHTS[count]
@@ -68,11 +73,15 @@ def _place(rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str
         if right - left > 0.9 * size:
             figure = at_height(picture, height * 0.9 * size / (right - left))
             left, _, right, bottom = solid_box(np.asarray(figure.getchannel("A")))
-        center = size / 2 + ((slot + 0.5) / count - 0.5) * size * spread + rng.uniform(-1, 1) * (0.16 if count == 1 else 0.05) * size
+        center = (
+            size / 2
+            + ((slot + 0.5) / count - 0.5) * size * spread
+            + rng.uniform(-1, 1) * (0.16 if count == 1 else 0.05) * size
+        )
         half = (right - left) / 2
         center = np.clip(center, half + 1, size - half - 1)
         feet = size * rng.uniform(0.89, 0.985)
-        out.append(Placed(figure, round(center - half - left), round(feet - bottom)))
+        out.append(Placed(figure, round(center - half - left), round(feet - bottom), bottom))
     return out
 
 
@@ -86,8 +95,7 @@ def arrange(
     shrink = 1.0
     for attempt in range(24):
         places = _place(rng, sprites, nouns, size, shrink)
-        feet = [p.top + solid_box(np.asarray(p.picture.getchannel("A")))[3] for p in places]
-        order = [int(i) for i in np.argsort(feet, kind="stable")]
+        order = [int(i) for i in np.argsort([place.top + place.feet for place in places], kind="stable")]
         figures = np.stack([figure_mask(places[i], size, size) for i in order])
         masks = visible_masks(figures)
         if (masks.sum((1, 2)) >= MIN_VISIBLE * figures.sum((1, 2))).all():

@@ -57,7 +57,7 @@ EYES = {  # by number of eyes: what the style calls them, and the word for it
             "wide": "",
             "sideeye": "looking sideways",
             "happy": "with happy eyes",
-            "closedLine": "eyes closed",
+            "closedLine": "with closed eyes",
             "wink": "winking",
             "sleepy": "sleepy",
             "angry": "angry",
@@ -200,7 +200,10 @@ class CreatureState:
 
     def labels(self, identity: Creature) -> dict[str, str]:
         """Visible state attributes in words."""
-        words_ = {"expression": MOUTHS[identity.style][self.mouth], "eyes": EYES[identity.style][identity.eyes][self.look]}
+        words_ = {
+            "expression": MOUTHS[identity.style][self.mouth],
+            "eyes": EYES[identity.style][identity.eyes][self.look],
+        }
         return {key: word for key, word in words_.items() if word}
 
     def clothes(self, identity: Creature) -> dict[str, str]:

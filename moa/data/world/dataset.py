@@ -78,7 +78,7 @@ class World(Dataset[WorldExample]):
     ) -> None:
         """`size` in pixels; `weights` of the counts; `references` of each subject; `empty`: share of bare scenes.
 
-        `identities` of each kind and `looks` of each identity bound the number of sprites, so that the cache gets
+        `identities` (people; a quarter of it of every other kind) and `looks` of each bound the number of sprites, so that the cache gets
         warm. `cache`: folder of sprites, "default" (`cache_folder()`) or None (memory only); pictures do not depend on
         it. `placeholders`: "all", "some" (a random part of an example's subjects) or "none". ValueError otherwise.
         """
@@ -87,9 +87,13 @@ class World(Dataset[WorldExample]):
         for kind in kinds:
             one_of("kind", kind, KINDS)
         if not kinds or not count or not set(count) <= {1, 2, 3} or len(weights) != len(count):
-            raise ValueError(f"kinds {kinds}, count {count}, weights {weights}; allowed are some kinds and counts of 1 to 3 with a weight each; pass such")
+            raise ValueError(
+                f"kinds {kinds}, count {count}, weights {weights}; allowed are some kinds and counts of 1 to 3 with a weight each; pass such"
+            )
         if not 0 <= references < looks:
-            raise ValueError(f"got {references} references; allowed are 0 to {looks - 1} with {looks} looks; ask for fewer or raise looks (at most 6)")
+            raise ValueError(
+                f"got {references} references; allowed are 0 to {looks - 1} with {looks} looks; ask for fewer or raise looks (at most 6)"
+            )
         self.split, self.seed, self.size, self.kinds, self.count = split, seed, size, tuple(kinds), tuple(count)
         self.weights = np.asarray(weights, float) / sum(weights)
         self.references, self.placeholders, self.length = references, placeholders, length
@@ -140,7 +144,8 @@ class World(Dataset[WorldExample]):
         count = int(rng.choice(self.count, p=self.weights))
         while len(cast) < count:
             kind = self.kinds[int(rng.choice(len(self.kinds), p=share / share.sum()))]
-            cast.setdefault((kind, int(rng.integers(self.identities))), int(rng.integers(self.looks)))
+            pool = self.identities if kind == "person" else max(1, self.identities // 4)
+            cast.setdefault((kind, int(rng.integers(pool))), int(rng.integers(self.looks)))
         return [(kind, number, look) for (kind, number), look in cast.items()]
 
     def _named(self, rng: np.random.Generator, count: int) -> list[bool]:

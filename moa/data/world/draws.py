@@ -30,6 +30,12 @@ def color_word(table: Table, color: str) -> str:
     raise ValueError(f"got colour {color!r}; allowed are {sorted(sum(table.values(), ()))}; take one of these")
 
 
+def color_distance(first: str, second: str) -> float:
+    """Euclidean distance of two colours (hex) in sRGB steps, 0 to 442."""
+    pairs = ((int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5))
+    return sum((a - b) ** 2 for a, b in pairs) ** 0.5
+
+
 def optional(part: str, variant: str) -> dict[str, str | int]:
     """Renderer options of a part that may be missing ("none")."""
     if variant == "none":

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 
 from moa.data.world import words
-from moa.data.world.draws import color_word, maybe, optional, phrase, pick, pick_color
+from moa.data.world.draws import color_distance, color_word, maybe, optional, phrase, pick, pick_color
 
 TOPS = (*words.HAIR_STYLES, *words.HATS, "none")
 NOSES = ("block", "wide", "small", "tall")
@@ -15,6 +15,7 @@ CHEEKS = ("blush", "pixel", "freckles")
 SHIRT_OUTFITS = ("plain", "stripes", "hoodie", "tie")  # the shirt is what one sees
 JACKET_OUTFITS = ("jacket", "suit", "coat", "dress")  # drawn in the jacket's colour
 OVER_SHIRT = ("jacket", "checker", "overalls")  # a part of the shirt still shows
+CONTRAST = 45  # sRGB steps between beard and skin below which a beard is not seen
 LINE_MOUTHS = ("smile", "wideSmile", "flat", "smirk", "frown", "ooh")  # dark lines: lost in a dark full beard
 
 
@@ -53,25 +54,31 @@ class Person:
     def key(self) -> tuple[str, ...]:
         """What decides the split: the combination of everything conspicuous, in words."""
         labels = self.labels()
-        return tuple(labels.get(k, "") for k in ("hair_style", "hair_color", "hat", "hat_color", "beard_color")) + (
-            labels["skin"],
-            self.beard,
-            self.glasses,
-        )
+        keys = ("hair_style", "hair_color", "hat", "hat_color", "skin", "beard", "beard_color", "glasses")
+        return tuple(labels.get(key, "none") for key in keys)
 
     def labels(self) -> dict[str, str]:
-        """Visible identity attributes in words; hair colour only where hair shows, beard colour only of a real beard."""
-        hair = color_word(words.HAIR_COLORS, self.hair)
-        out = {"skin": color_word(words.SKIN_COLORS, self.skin), "beard": self.beard, "glasses": self.glasses}
+        """Visible identity attributes in words.
+
+        Hair colour only where hair shows, beard colour only of a real beard; a beard of the skin's own colour, stubble
+        on dark skin and freckles on tan or dark skin are left out: nobody can see whether they are there.
+        """
+        hair, skin = color_word(words.HAIR_COLORS, self.hair), color_word(words.SKIN_COLORS, self.skin)
+        out = {"skin": skin, "glasses": self.glasses}
         if self.top in words.HATS:
             out |= {"hat": self.top, "hat_color": color_word(words.HAT_COLORS, self.hat)}
         else:
             out |= {"hair_style": self.top} | ({"hair_color": hair} if self.top != "none" else {})
-        if self.beard in ("full", "mustache", "goatee"):
+        if self.beard == "none" or self._beard_shows(skin):
+            out["beard"] = self.beard
+        if self.beard not in ("none", "stubble") and "beard" in out:
             out["beard_color"] = hair
-        if self.cheeks == "freckles":
+        if self.cheeks == "freckles" and skin in ("pale", "light"):
             out["cheeks"] = "freckles"
         return out
+
+    def _beard_shows(self, skin: str) -> bool:
+        return skin != "dark" if self.beard == "stubble" else color_distance(self.hair, self.skin) >= CONTRAST
 
     def phrases(self) -> dict[str, str]:
         """What can be said about the identity, by the label it tells, each to follow "with"."""
@@ -83,7 +90,7 @@ class Person:
             out["hair_style"] = phrase(words.HAIR_STYLES.get(self.top, "no hair"), labels.get("hair_color", ""))
         if self.glasses != "none":
             out["glasses"] = words.GLASSES[self.glasses]
-        if self.beard != "none":
+        if labels.get("beard", "none") != "none":
             color = labels["beard_color"] if self.beard == "full" and "hair_color" not in labels else ""
             out["beard"] = phrase(words.BEARDS[self.beard], color)
         out["skin"] = f"{labels['skin']} skin"

@@ -32,7 +32,7 @@ EYES = {
     "wide": "",
     "sideeye": "looking sideways",
     "happy": "with happy eyes",
-    "closedLine": "eyes closed",
+    "closedLine": "with closed eyes",
     "wink": "winking",
     "sleepy": "sleepy",
     "angry": "angry",

@@ -32,18 +32,90 @@ def _scene(sky: str, orb: str, hills: str, phrases: str, nouns: str) -> Scene:
 
 
 SCENES = {
-    "desert": _scene("#fff1c9", "#ffb347", "#f2cf8a #e0ab5c #cf9247 #b97a35", "in the desert; in a sandy desert; among the dunes", "a desert; sandy dunes"),
-    "snow": _scene("#e8f4ff", "#ffffff", "#ffffff #f0f6fc #dfeaf5 #c9d9ea", "in the snow; on a snowy hill; in a snowy landscape", "a snowy landscape; snow"),
-    "forest": _scene("#d6f0e0", "#fff2a8", "#8cc084 #5fa35c #3f8446 #276436", "in the forest; in a green forest; in the woods", "a forest; the green woods"),
-    "night": _scene("#141a3a", "#f5f3d0", "#2b3163 #232852 #1b1f42 #131633", "at night; under the moon; in the dark of night", "night; a landscape at night"),
-    "sea": _scene("#c7ecff", "#ffe27a", "#7fd0ea #4bb4dc #2b93c7 #1872a8", "by the sea; at the seaside; in front of the blue sea", "the sea; the blue sea"),
-    "sunset": _scene("#ffb38a", "#ff5a3c", "#c65b7c #9b4a7a #6f3a70 #4a2b5e", "at sunset; in the evening; as the sun sets", "a sunset; a landscape at sunset"),
-    "lavender": _scene("#f3e8ff", "#ffd1ec", "#d9b8f5 #bd93e8 #9f6fd6 #8050bd", "in a lavender field; among lavender; in the lavender", "a lavender field; lavender"),
-    "volcano": _scene("#3a1212", "#ff7a1a", "#7a2a1a #5c1f16 #431712 #2c0f0d", "by a volcano; near a volcano; on a volcano", "a volcano; a volcanic landscape"),
-    "meadow": _scene("#8fd0ff", "#fff6b8", "#dcea7a #c2dc55 #a5cc3e #86b82f", "in a meadow; on a grassy meadow; in the grass", "a meadow; a grassy meadow"),
-    "autumn": _scene("#fbe9d7", "#ffd166", "#eda53f #dd7d2c #bf5722 #93391a", "in autumn; in the autumn hills; among autumn leaves", "autumn hills; an autumn landscape"),
-    "blossoms": _scene("#fff5f8", "#ffe3a3", "#ffc9dd #fba6c4 #f083aa #dd6691", "among cherry blossoms; in a field of blossoms; in spring blossoms", "cherry blossoms; a field of blossoms"),
-    "moon": _scene("#08080f", "#5fb4f5", "#dcdce2 #b9b9c2 #94949f #6e6e7a", "on the moon; on a grey moon; in space", "the moon; a grey moon"),
+    "desert": _scene(
+        "#fff1c9",
+        "#ffb347",
+        "#f2cf8a #e0ab5c #cf9247 #b97a35",
+        "in the desert; in a sandy desert; among the dunes",
+        "a desert; sandy dunes",
+    ),
+    "snow": _scene(
+        "#e8f4ff",
+        "#ffffff",
+        "#ffffff #f0f6fc #dfeaf5 #c9d9ea",
+        "in the snow; on a snowy hill; in a snowy landscape",
+        "a snowy landscape; snow",
+    ),
+    "forest": _scene(
+        "#d6f0e0",
+        "#fff2a8",
+        "#8cc084 #5fa35c #3f8446 #276436",
+        "in the forest; in a green forest; in the woods",
+        "a forest; the green woods",
+    ),
+    "night": _scene(
+        "#141a3a",
+        "#f5f3d0",
+        "#2b3163 #232852 #1b1f42 #131633",
+        "at night; under the moon; in the dark of night",
+        "night; a landscape at night",
+    ),
+    "sea": _scene(
+        "#c7ecff",
+        "#ffe27a",
+        "#7fd0ea #4bb4dc #2b93c7 #1872a8",
+        "by the sea; at the seaside; in front of the blue sea",
+        "the sea; the blue sea",
+    ),
+    "sunset": _scene(
+        "#ffb38a",
+        "#ff5a3c",
+        "#c65b7c #9b4a7a #6f3a70 #4a2b5e",
+        "at sunset; in the evening; as the sun sets",
+        "a sunset; a landscape at sunset",
+    ),
+    "lavender": _scene(
+        "#f3e8ff",
+        "#ffd1ec",
+        "#d9b8f5 #bd93e8 #9f6fd6 #8050bd",
+        "in a lavender field; among lavender; in the lavender",
+        "a lavender field; lavender",
+    ),
+    "volcano": _scene(
+        "#3a1212",
+        "#ff7a1a",
+        "#7a2a1a #5c1f16 #431712 #2c0f0d",
+        "by a volcano; near a volcano; on a volcano",
+        "a volcano; a volcanic landscape",
+    ),
+    "meadow": _scene(
+        "#8fd0ff",
+        "#fff6b8",
+        "#dcea7a #c2dc55 #a5cc3e #86b82f",
+        "in a meadow; on a grassy meadow; in the grass",
+        "a meadow; a grassy meadow",
+    ),
+    "autumn": _scene(
+        "#fbe9d7",
+        "#ffd166",
+        "#eda53f #dd7d2c #bf5722 #93391a",
+        "in autumn; in the autumn hills; among autumn leaves",
+        "autumn hills; an autumn landscape",
+    ),
+    "blossoms": _scene(
+        "#fff5f8",
+        "#ffe3a3",
+        "#ffc9dd #fba6c4 #f083aa #dd6691",
+        "among cherry blossoms; in a field of blossoms; in spring blossoms",
+        "cherry blossoms; a field of blossoms",
+    ),
+    "moon": _scene(
+        "#08080f",
+        "#5fb4f5",
+        "#dcdce2 #b9b9c2 #94949f #6e6e7a",
+        "on the moon; on a grey moon; in space",
+        "the moon; a grey moon",
+    ),
 }
 
 
@@ -57,7 +129,9 @@ def _jitter(rng: np.random.Generator, color: str) -> str:
     channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, saturation, value = colorsys.rgb_to_hsv(*channels)
     shift = rng.uniform(-1, 1, 3) * (0.012, 0.04, 0.025)
-    rgb = colorsys.hsv_to_rgb((hue + shift[0]) % 1, *np.clip((saturation + shift[1] * saturation, value + shift[2]), 0, 1))
+    rgb = colorsys.hsv_to_rgb(
+        (hue + shift[0]) % 1, *np.clip((saturation + shift[1] * saturation, value + shift[2]), 0, 1)
+    )
     return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
 
 

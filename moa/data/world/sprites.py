@@ -19,8 +19,8 @@ from PIL import Image
 
 from moa.data.world.subjects import Identity, State
 
-CANVAS = 160  # pixels that the style's own square canvas is drawn at
-MARGIN = 0.1  # drawn around the canvas, as a share of it: a rotated figure leaves the canvas
+CANVAS = 144  # pixels that the style's own square canvas is drawn at
+MARGIN = 0.08  # drawn around the canvas, as a share of it, where a rotated figure would leave it
 
 
 def cache_folder() -> Path:
@@ -43,7 +43,9 @@ def svg(name: str, options: dict[str, str | int]) -> str:
     """The SVG of a style with these options; without the clip to the canvas, which costs most of the drawing time."""
     fixed = {"seed": "moa", "animationVariant": "none", "backgroundColor": "#00000000"}
     text = str(Avatar(style(name), fixed | options))
-    return re.sub(r"<metadata.*?</metadata>", "", text.replace(' clip-path="url(#clip-', ' data-clip="url(#clip-'), flags=re.S)
+    return re.sub(
+        r"<metadata.*?</metadata>", "", text.replace(' clip-path="url(#clip-', ' data-clip="url(#clip-'), flags=re.S
+    )
 
 
 def with_margin(text: str, margin: float) -> str:
@@ -60,8 +62,9 @@ def rasterize(text: str, width: int) -> bytes:
 
 def _draw(who: Identity, state: State) -> bytes:
     options = state.options(who) | {"rotate": state.rotation}
-    width = round(CANVAS * (1 + 2 * MARGIN))
-    picture = Image.open(io.BytesIO(rasterize(with_margin(svg(who.style, options), MARGIN), width))).convert("RGBA")
+    margin = MARGIN if state.rotation else 0.0
+    drawing = rasterize(with_margin(svg(who.style, options), margin), round(CANVAS * (1 + 2 * margin)))
+    picture = Image.open(io.BytesIO(drawing)).convert("RGBA")
     picture = picture.crop(picture.getchannel("A").getbbox())
     if state.flip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -84,7 +87,7 @@ def _kept(path: Path, who: Identity, state: State) -> bytes:
 
 @lru_cache(maxsize=1024)
 def sprite(who: Identity, state: State, folder: Path | None = None) -> Image.Image:
-    """The figure of an identity in a state, cut out (RGBA, soft shadow included), about 130 pixels high.
+    """The figure of an identity in a state, cut out (RGBA, soft shadow included), about 120 pixels high.
 
     The same bytes whether drawn now or read from `folder` (None: kept in this process only). Do not modify it.
     """

@@ -22,7 +22,11 @@ BANDS = {
         "accent_color": LEGS,
     },
     "creature": {},
-    "plant": {"plant": (0.0, 0.5), "bloom_color": (0.0, 0.5), **dict.fromkeys(("pot_color", "eyes", "expression"), (0.5, 1.0))},
+    "plant": {
+        "plant": (0.0, 0.5),
+        "bloom_color": (0.0, 0.5),
+        **dict.fromkeys(("pot_color", "eyes", "expression"), (0.5, 1.0)),
+    },
 }
 
 

@@ -181,6 +181,6 @@ PERSON_EYES = {
     "happy": "with happy eyes",
     "sleepy": "sleepy",
     "side": "looking sideways",
-    "closed": "eyes closed",
+    "closed": "with closed eyes",
     "star": "starry-eyed",
 }
