@@ -28,10 +28,8 @@ def main(pictures: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 world = World(length=pictures, references=references, cache=folder)
                 cold, warm = pictures_per_second(world, workers), pictures_per_second(world, workers)
-            print(
-                f"references {references}  workers {workers}  cold {cold:6.0f}/s  warm {warm:6.0f}/s  ratio {warm / cold:.1f}",
-                flush=True,
-            )
+            speeds = f"cold {cold:6.0f}/s  warm {warm:6.0f}/s  ratio {warm / cold:.1f}"
+            print(f"references {references}  workers {workers}  {speeds}", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from moa.data.world.subjects import PLURALS, Identity, State
 ADJECTIVES = ("smiling", "laughing", "frowning", "grinning", "surprised", "sleepy", "winking", "angry", "starry-eyed")
 BARE = 0.17  # share of captions without a detail: "a person in the snow"
 SCENELESS = 0.06  # share of captions that leave the scene out
+MOST_WORDS = 48  # said of all figures together; places and the scene add at most a dozen
 NUMBERS = {2: "two", 3: "three"}
 
 
@@ -156,6 +157,9 @@ def caption(
     rate = 0.0 if bare else float(rng.choice((0.4, 0.7, 0.95)))
     most = {1: 5, 2: 3, 3: 2}[len(figures)]
     said = [say(rng, who, state, seen, rate, most) for who, state, seen in figures]
+    while sum(len(one.text().split()) for one in said) > MOST_WORDS:
+        rate *= 0.8
+        said = [say(rng, who, state, seen, rate, most) for who, state, seen in figures]
     order = rng.permutation(len(figures))
     where = Layout(
         tuple(int(np.argsort(order)[i]) for i in layout.left_to_right),

@@ -10,7 +10,7 @@ from moa.data.world.sprites import at_height, solid_box
 
 HEIGHTS = {1: (84, 116), 2: (74, 96), 3: (62, 80)}  # pixels of 128, by the number of figures
 RELATIVE_HEIGHT = {"person": 1.0, "robot": 1.0, "creature": 0.82, "plant": 0.86}
-MIN_VISIBLE = 0.45  # share of every figure that others may not cover
+MIN_VISIBLE = 0.5  # share of every figure that others may not cover
 
 
 @dataclass(frozen=True, slots=True)

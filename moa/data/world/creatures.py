@@ -1,7 +1,6 @@
 """Creatures, drawn by the CC0 styles "critters" and "clay": identity (who) and state (what the text says)."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -10,8 +9,14 @@ from moa.data.world.draws import color_word, maybe, optional, phrase, pick, pick
 
 STYLES = ("critters", "clay")
 BODIES = {
-    "critters": "dome block tower chimney squat blob round tilt lean peak bell wedge wedgeInv steps".split(),
-    "clay": "pear boulder loaf column stack gumdrop dollop slug egg blob bell cube squat lean".split(),
+    "critters": (
+        *("dome", "block", "tower", "chimney", "squat", "blob", "round"),
+        *("tilt", "lean", "peak", "bell", "wedge", "wedgeInv", "steps"),
+    ),
+    "clay": (
+        *("pear", "boulder", "loaf", "column", "stack", "gumdrop", "dollop"),
+        *("slug", "egg", "blob", "bell", "cube", "squat", "lean"),
+    ),
 }
 TOPS = {
     "critters": {
@@ -44,8 +49,8 @@ TOPS = {
     },
 }
 PATTERNS = {
-    "critters": "belly dots speckles bar bars spot stripes dotRow chevron ring".split(),
-    "clay": "spiral prints pellets buttons stitches patch coil freckles checker zig".split(),
+    "critters": ("belly", "dots", "speckles", "bar", "bars", "spot", "stripes", "dotRow", "chevron", "ring"),
+    "clay": ("spiral", "prints", "pellets", "buttons", "stitches", "patch", "coil", "freckles", "checker", "zig"),
 }
 EYES = {  # by number of eyes: what the style calls them, and the word for it
     "critters": {
@@ -123,7 +128,7 @@ class Creature:
     noun = "creature"
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> Self:
+    def sample(cls, rng: np.random.Generator) -> "Creature":
         """One creature; seven in ten have two eyes."""
         style = pick(rng, STYLES)
         return cls(
@@ -173,12 +178,12 @@ class CreatureState:
     rotation: int = 0
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, identity: Creature) -> Self:
+    def sample(cls, rng: np.random.Generator, identity: Creature) -> "CreatureState":
         """One state out of those that the creature's eyes allow."""
         look = pick(rng, tuple(EYES[identity.style][identity.eyes]))
         return cls(look=look, mouth=pick(rng, tuple(MOUTHS[identity.style])), flip=bool(rng.integers(2)))
 
-    def differs(self, other: Self) -> bool:
+    def differs(self, other: "CreatureState") -> bool:
         """Whether the mouths differ (a one-eyed creature has one pair of eyes only)."""
         return self.mouth != other.mouth
 

@@ -1,5 +1,6 @@
 """The picture world as a dataset: every example is a pure function of (seed, split, index)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,9 @@ class World(Dataset[WorldExample]):
         *,
         seed: int = 0,
         size: int = 128,
-        kinds: tuple[str, ...] = KINDS,
-        count: tuple[int, ...] = (1, 2, 3),
-        weights: tuple[float, ...] = (0.45, 0.35, 0.2),
+        kinds: Sequence[str] = KINDS,
+        count: Sequence[int] = (1, 2, 3),
+        weights: Sequence[float] = (0.45, 0.35, 0.2),
         references: int = 0,
         placeholders: str = "all",
         length: int = 100_000,
@@ -78,9 +79,10 @@ class World(Dataset[WorldExample]):
     ) -> None:
         """`size` in pixels; `weights` of the counts; `references` of each subject; `empty`: share of bare scenes.
 
-        `identities` (people; a quarter of it of every other kind) and `looks` of each bound the number of sprites, so that the cache gets
-        warm. `cache`: folder of sprites, "default" (`cache_folder()`) or None (memory only); pictures do not depend on
-        it. `placeholders`: "all", "some" (a random part of an example's subjects) or "none". ValueError otherwise.
+        `identities` (people; a quarter of it of every other kind) and `looks` of each bound the number of sprites, so
+        that the cache gets warm. `cache`: folder of sprites, "default" (`cache_folder()`) or None (memory only);
+        pictures do not depend on it. `placeholders`: "all", "some" (a random part of an example's subjects) or "none".
+        ValueError for anything else.
         """
         one_of("split", split, SPLITS)
         one_of("placeholders", placeholders, PLACEHOLDERS)
@@ -88,11 +90,13 @@ class World(Dataset[WorldExample]):
             one_of("kind", kind, KINDS)
         if not kinds or not count or not set(count) <= {1, 2, 3} or len(weights) != len(count):
             raise ValueError(
-                f"kinds {kinds}, count {count}, weights {weights}; allowed are some kinds and counts of 1 to 3 with a weight each; pass such"
+                f"got kinds {kinds}, count {count}, weights {weights}; allowed are some kinds and counts of 1 to 3 "
+                "with a weight each; pass such"
             )
         if not 0 <= references < looks:
             raise ValueError(
-                f"got {references} references; allowed are 0 to {looks - 1} with {looks} looks; ask for fewer or raise looks (at most 6)"
+                f"got {references} references; allowed are 0 to {looks - 1} with {looks} looks; "
+                "ask for fewer or raise looks (at most 6)"
             )
         self.split, self.seed, self.size, self.kinds, self.count = split, seed, size, tuple(kinds), tuple(count)
         self.weights = np.asarray(weights, float) / sum(weights)

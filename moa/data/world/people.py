@@ -1,7 +1,6 @@
 """People, drawn by the CC0 style "voxel-art": identity (who) and state (what the text says)."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class Person:
     style = "voxel-art"
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> Self:
+    def sample(cls, rng: np.random.Generator) -> "Person":
         """One person; hair, beard and glasses are balanced, about half wear each of the last two."""
         return cls(
             top=pick(rng, TOPS),
@@ -116,7 +115,7 @@ class PersonState:
     rotation: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, identity: Person) -> Self:
+    def sample(cls, rng: np.random.Generator, identity: Person) -> "PersonState":
         """One state; every outfit, mouth and colour word is equally likely, some eyes are rarer."""
         return cls(
             outfit=pick(rng, tuple(words.OUTFITS)),
@@ -130,7 +129,7 @@ class PersonState:
             rotation=int(rng.integers(-5, 6)) if rng.random() < 0.5 else 0,
         )
 
-    def differs(self, other: Self) -> bool:
+    def differs(self, other: "PersonState") -> bool:
         """Whether outfit and mouth both differ: then two pictures of one person show two states."""
         return self.outfit != other.outfit and self.mouth != other.mouth
 

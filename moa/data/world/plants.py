@@ -1,7 +1,6 @@
 """Potted plants, drawn by the CC0 style "sprouts": identity (who) and state (what the text says)."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -65,7 +64,7 @@ class Plant:
     style = "sprouts"
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> Self:
+    def sample(cls, rng: np.random.Generator) -> "Plant":
         """One plant; every kind, pot and colour word is equally likely."""
         return cls(
             plant=pick(rng, tuple(PLANTS)),
@@ -106,11 +105,11 @@ class PlantState:
     rotation: int = 0
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, identity: Plant) -> Self:
+    def sample(cls, rng: np.random.Generator, identity: Plant) -> "PlantState":
         """One state; every pair of eyes and mouth is equally likely."""
         return cls(eyes=pick(rng, tuple(EYES)), mouth=pick(rng, tuple(MOUTHS)), flip=bool(rng.integers(2)))
 
-    def differs(self, other: Self) -> bool:
+    def differs(self, other: "PlantState") -> bool:
         """Whether eyes and mouth both differ."""
         return self.mouth != other.mouth and self.eyes != other.eyes
 

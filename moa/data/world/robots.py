@@ -1,7 +1,6 @@
 """Robots, drawn by the CC0 style "voxel-bot": identity (who) and state (what the text says)."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -49,7 +48,7 @@ class Robot:
     style = "voxel-bot"
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> Self:
+    def sample(cls, rng: np.random.Generator) -> "Robot":
         """One robot; every colour word and part is equally likely."""
         return cls(
             body=pick_color(rng, words.ROBOT_COLORS),
@@ -95,7 +94,7 @@ class RobotState:
     rotation: int
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, identity: Robot) -> Self:
+    def sample(cls, rng: np.random.Generator, identity: Robot) -> "RobotState":
         """One state; every colour word, eye and mouth is equally likely."""
         return cls(
             glow=pick_color(rng, words.GLOW_COLORS),
@@ -106,7 +105,7 @@ class RobotState:
             rotation=int(rng.integers(-5, 6)) if rng.random() < 0.5 else 0,
         )
 
-    def differs(self, other: Self) -> bool:
+    def differs(self, other: "RobotState") -> bool:
         """Whether eyes and glow both differ."""
         return self.eyes != other.eyes and self.glow != other.glow
 

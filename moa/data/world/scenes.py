@@ -154,7 +154,7 @@ def _options(name: str, layout: int) -> dict[str, str | int]:
 
 @lru_cache(maxsize=512)
 def scene_layout(name: str, layout: int, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One of the `LAYOUTS` pictures of a scene (read-only), square, `size` pixels a side; ValueError for an unknown scene."""
+    """One of the `LAYOUTS` pictures of a scene, read-only, `size` pixels a side; ValueError for an unknown scene."""
     if name not in SCENES:
         raise ValueError(f"scene is {name!r}; allowed are {', '.join(SCENES)}; pass one of these")
     png = rasterize(svg("landscape", _options(name, layout)), size)

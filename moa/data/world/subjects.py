@@ -29,7 +29,7 @@ def one_of(name: str, given: str, allowed: tuple[str, ...]) -> None:
 def split_of(identity: Identity) -> str:
     """The split an identity belongs to: a stable hash of its conspicuous attributes, 80 / 10 / 10 %.
 
-    It depends on the identity alone, so no combination of, say, top, hair colour, skin, beard and glasses is in two splits.
+    It depends on the identity alone: no combination of, say, top, hair colour, skin, beard and glasses is in two.
     """
     digest = hashlib.sha256("|".join((identity.noun, *identity.key)).encode()).digest()
     bucket = int.from_bytes(digest[:8], "big") % 100
@@ -38,7 +38,7 @@ def split_of(identity: Identity) -> str:
 
 @lru_cache(maxsize=65536)
 def identity(split: str, index: int, kind: str = "person") -> Identity:
-    """Identity number `index` of a kind in a split; the same in every process. ValueError for an unknown split or kind."""
+    """Identity number `index` of a kind in a split. ValueError for an unknown split or kind."""
     one_of("split", split, SPLITS)
     one_of("kind", kind, KINDS)
     rng = np.random.default_rng([20240, SPLITS.index(split), KINDS.index(kind), index])

@@ -48,11 +48,9 @@ JACKET_COLORS = {
     "teal": ("#5ba8a0",),
 }
 TROUSER_COLORS = {
-    "blue": ("#3b5b8c", "#2f4160"),
-    "violet": ("#4a4e69",),
+    "blue": ("#3b5b8c", "#2f4160", "#7a86a8"),
+    "grey": ("#495057", "#4a4e69"),
     "brown": ("#6b4f3a",),
-    "grey": ("#495057",),
-    "silver": ("#7a86a8",),
 }
 SHOE_COLORS = {
     "white": ("#f1f3f5",),

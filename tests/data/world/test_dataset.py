@@ -1,0 +1,117 @@
+"""The dataset: reproducible, exact, the same with or without a cache and in every worker."""
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from moa.data.world import World, identity, looks, render_reference, split_of, sprite
+from moa.data.world.scenes import SCENES, draw_scene
+
+
+def same(a, b):
+    return (
+        np.array_equal(a.image, b.image)
+        and (a.caption, a.prompt, a.boxes, a.scene) == (b.caption, b.prompt, b.boxes, b.scene)
+        and np.array_equal(a.masks, b.masks)
+        and all(
+            (s.identity, s.state, s.labels) == (t.identity, t.state, t.labels)
+            and all(np.array_equal(p, q) for p, q in zip(s.references, t.references, strict=True))
+            for s, t in zip(a.subjects, b.subjects, strict=True)
+        )
+    )
+
+
+def test_shapes_and_names(examples):
+    for example in examples:
+        count = len(example.subjects)
+        assert example.image.shape == (128, 128, 3) and example.image.dtype == np.uint8
+        assert example.masks.shape == (count, 128, 128) and len(example.boxes) == count
+        assert example.scene in SCENES
+        for i, subject in enumerate(example.subjects, 1):
+            assert subject.name == f"s{i}"
+            assert (f"<s{i}>" in example.prompt) == subject.placeholder
+        assert not count or any(subject.placeholder for subject in example.subjects)
+
+
+def test_examples_do_not_depend_on_cache_order_or_process(world, examples, cache, tmp_path):
+    sprite.cache_clear()
+    again = World("test", references=1, placeholders="some", identities=12, length=24, cache=None)
+    assert all(same(again[i], examples[i]) for i in (7, 2, 23))
+    loader = DataLoader(world, batch_size=4, num_workers=2, collate_fn=list)
+    assert all(same(a, b) for a, b in zip((e for batch in loader for e in batch), examples, strict=True))
+
+
+def test_picture_does_not_depend_on_references_or_placeholders(world, examples, cache):
+    plain = World("test", placeholders="none", identities=12, length=24, cache=cache)
+    for i in (1, 4):
+        assert np.array_equal(plain[i].image, examples[i].image)
+        assert plain[i].prompt == plain[i].caption or "two" in plain[i].caption or "three" in plain[i].caption
+
+
+def test_seeds_and_splits_differ(cache):
+    a, b = (World("test", seed=seed, identities=12, count=(1,), weights=(1.0,), cache=cache)[0] for seed in (0, 1))
+    assert not np.array_equal(a.image, b.image)
+
+
+def test_everything_outside_the_masks_is_scene_or_shadow(examples):
+    for example in examples:
+        assert (example.masks.sum(0) <= 1).all()
+        for box, mask in zip(example.boxes, example.masks, strict=True):
+            left, top, right, bottom = box
+            assert mask[top:bottom, left:right].sum() == mask.sum() > 200
+
+
+def test_subjects_are_of_the_split_and_references_show_them_in_another_state(examples):
+    for example in examples:
+        for subject in example.subjects:
+            assert split_of(subject.identity) == "test"
+            (picture,), (mask,) = subject.references, subject.reference_masks
+            assert picture.shape == (128, 128, 3) and mask.mean() > 0.1
+            rows = np.flatnonzero(mask.any(1))
+            assert rows[-1] - rows[0] > (95 if subject.noun in ("person", "robot") else 40)
+
+
+def test_reference_states_differ_from_the_shown_one(cache):
+    world = World(
+        "train", references=3, identities=2, kinds=("person",), count=(1,), weights=(1.0,), empty=0.0, cache=cache
+    )
+    (subject,) = world[0].subjects
+    numbers = [i for i in range(2) if identity("train", i, "person") == subject.identity]
+    others = [state for state in looks("train", numbers[0], "person") if state != subject.state]
+    assert len(others) == len(subject.references) == 3
+    assert all(state.differs(subject.state) for state in others)
+
+
+def test_empty_scenes_and_scene_colors(cache):
+    example = World("train", empty=1.0, length=3, cache=cache)[0]
+    assert example.masks.shape == (0, 128, 128) and example.caption == example.prompt and not example.subjects
+    means = {name: draw_scene(np.random.default_rng(0), name, 32).mean((0, 1)) for name in SCENES}
+    names = list(means)
+    apart = [np.abs(means[a] - means[b]).max() for i, a in enumerate(names) for b in names[:i]]
+    assert min(apart) > 8
+
+
+def test_render_reference_is_reproducible():
+    picture = sprite(identity("test", 0, "robot"), looks("test", 0, "robot")[0])
+    (a, mask_a), (b, mask_b) = (render_reference(np.random.default_rng(5), picture, 64) for _ in range(2))
+    assert a.shape == (64, 64, 3) and np.array_equal(a, b) and np.array_equal(mask_a, mask_b)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": "dev"}, "allowed are train"),
+        ({"placeholders": "few"}, "allowed are all"),
+        ({"kinds": ("dog",)}, "allowed are person"),
+        ({"count": (4,), "weights": (1.0,)}, "counts of 1 to 3"),
+        ({"references": 4}, "0 to 3"),
+    ],
+)
+def test_bad_arguments_say_what_is_allowed(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        World(**arguments)
+
+
+def test_index_out_of_range(world):
+    with pytest.raises(IndexError, match="0 to 23"):
+        world[24]
