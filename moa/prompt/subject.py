@@ -13,11 +13,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SubjectEmbedding:
-    """Patch features (p n d) of p pictures by the encoder named `encoder`, and the class noun (None: the adapter's own)."""
+    """Patch features (p n d) of p pictures by the encoder named `encoder`, the class noun (None: the adapter's own)
+    and the adapter that draws it (None: the only one loaded, or the one of that noun).
+    """
 
     features: Float[Tensor, "p n d"]
     encoder: str
     noun: str | None = None
+    adapter: str | None = None
 
     def blend(self, other: "SubjectEmbedding", amount: float) -> "SubjectEmbedding":
         """A morph from this subject (0) to the other (1): interpolated image features (2404.11565, section 4).
@@ -34,7 +37,7 @@ class SubjectEmbedding:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file that `load` reads back."""
-        meta = {"encoder": self.encoder, "noun": json.dumps(self.noun), "format_version": "1"}
+        meta = {"encoder": self.encoder, "noun": json.dumps(self.noun), "adapter": json.dumps(self.adapter), "format_version": "1"}
         save_file({"features": self.features.detach().cpu().contiguous()}, str(path), metadata=meta)
 
     @staticmethod
@@ -46,7 +49,8 @@ class SubjectEmbedding:
         try:
             with safe_open(str(path), framework="pt") as file:
                 meta = file.metadata() or {}
-                return SubjectEmbedding(file.get_tensor("features"), meta["encoder"], json.loads(meta["noun"]))
+                noun, adapter = json.loads(meta["noun"]), json.loads(meta["adapter"])
+                return SubjectEmbedding(file.get_tensor("features"), meta["encoder"], noun, adapter)
         except Exception as error:
             raise ValueError(
                 f"{str(path)!r} is no subject embedding ({error}); give a file written by SubjectEmbedding.save."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from moa.prompt.fusion import SubjectFusion
 from moa.where.branch import Branch
 from moa.where.router import ROUTERS, Router
-from moa.where.sites import Site, content_of, find_sites, select, structure_of
+from moa.where.sites import Site, content_of, find_sites, inner_sites, select, structure_of
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "moa_adapter.safetensors", "moa_adapter.json"
@@ -49,6 +49,11 @@ class MoAConfig:
     def layer_numbers(self) -> dict[str, int]:
         """A number for each cross-attention layer, for the space-time conditioning."""
         return {s.name: i for i, s in enumerate(s for s in self.sites if s.cross)}
+
+    @property
+    def map_sites(self) -> frozenset[str]:
+        """Cross-attention layers whose attention tells subjects apart: the inner ones (all, in a UNet of under three levels)."""
+        return frozenset(site.name for site in inner_sites(self.sites) if site.cross)
 
     @staticmethod
     def from_dict(values: dict, source: str) -> "MoAConfig":

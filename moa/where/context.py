@@ -10,13 +10,17 @@ from torch import Tensor
 class Trace:
     """What the layers report, by layer name (a layer run twice, as gradient checkpointing does, reports once).
 
-    `weights[site]` is (b n e) in float32, index 0 the prior; `attention[site, expert]` is (r m n), the share of each
+    `weights[site]` is (b n e) in float32, index 0 the prior, then the context's experts in their order; `attention[site, expert]` is (r m n), the share of each
     pixel's cross-attention at each subject token, for the sites named in `attention_sites`.
     """
 
     attention_sites: frozenset[str] = frozenset()
     weights: dict[str, Float[Tensor, "b n e"]] = field(default_factory=dict)
     attention: dict[tuple[str, str], Float[Tensor, "r m n"]] = field(default_factory=dict)
+
+    def open(self, experts: "tuple[ExpertContext, ...]", size: tuple[int, int]) -> "Trace":
+        """The trace of one UNet call: this one (a `Recorder` gives a fresh one each call)."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,10 @@ class MixtureOfAttention:
         scaled = weights[..., 1:] * rearrange(scale, "b e -> b 1 e")
         weights = torch.cat([1 - scaled.sum(-1, keepdim=True), scaled], dim=-1)
         if moa.trace is not None:
-            moa.trace.weights.setdefault(self.site, weights)
+            column = [0] + [1 + moa.experts.index(e) for e in experts]
+            shown = weights.new_zeros(*weights.shape[:2], len(moa.experts) + 1)
+            shown[..., column] = weights
+            moa.trace.weights.setdefault(self.site, shown)
         return weights
 
 

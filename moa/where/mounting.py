@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from moa.where.adapter import MoAAdapter
 from moa.where.context import MoAContext, Trace
 from moa.where.mixture import mixture_class
+from moa.where.recorder import Recorder
 from moa.where.sites import find_sites
 from moa.where.subjects import Subjects
 
@@ -32,10 +33,10 @@ class Mounted(nn.Module):
         self.classes: dict[str, type] = {}
         self.handles: list = []
         self.active: Subjects | None = None
-        self.trace: Trace | None = None
+        self.trace: Trace | Recorder | None = None
 
     @contextmanager
-    def subjects(self, subjects: Subjects | None, trace: Trace | None = None) -> Iterator[None]:
+    def subjects(self, subjects: Subjects | None, trace: Trace | Recorder | None = None) -> Iterator[None]:
         """Inside, every call of the UNet sees these subjects, whichever pipeline makes it."""
         before = self.active, self.trace
         self.active, self.trace = subjects, trace
@@ -53,7 +54,9 @@ class Mounted(nn.Module):
         experts = self.active.experts(dict(self.fusion), self.layers, times, text)
         if not experts:
             return None
-        return MoAContext(experts, tuple(sample.shape[-2:]), times, self.active.cache, self.trace)
+        size = tuple(sample.shape[-2:])
+        trace = None if self.trace is None else self.trace.open(experts, size)
+        return MoAContext(experts, size, times, self.active.cache, trace)
 
 
 def _before_forward(unet: nn.Module, args: tuple, kwargs: dict):

@@ -87,3 +87,14 @@ def content_of(unet: nn.Module, sites: list[Site]) -> str | None:
             return None
         digest.update(weight[0].detach().to("cpu", torch.float16).numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def inner_sites(sites: tuple[Site, ...] | list[Site]) -> list[Site]:
+    """The layers the router and object losses, and the subjects' maps, look at: not the outermost blocks of a deep UNet.
+
+    The paper leaves out the first and last blocks (2404.11565, section 3; which ones could not be checked); a UNet with
+    fewer than three widths of attention keeps all.
+    """
+    outermost = min(site.width for site in sites)
+    deep = len({site.width for site in sites}) >= 3
+    return [site for site in sites if not deep or site.width > outermost]

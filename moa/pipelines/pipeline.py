@@ -1,0 +1,250 @@
+"""MoAPipeline: stock text-to-image pipelines that take subjects. What is said here once holds for every family."""
+
+import inspect
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from moa.pipelines.output import MoAOutput
+from moa.pipelines.plan import Plan, Region, Scale, SubjectInput, choose_adapter, embed, make_plan, per_prompt, with_noun
+from moa.prior.load import family_of, find_model
+from moa.prompt.encoder import SubjectEncoder
+from moa.prompt.placeholders import names_in
+from moa.prompt.subject import SubjectEmbedding
+from moa.where import MoAAdapter, Mounted, mount, remove
+from moa.where.presence import complaint, subject_maps
+from moa.where.recorder import Recorder
+from moa.where.subjects import Subjects
+
+ADAPTERS = "moa"
+OWN_ENCODER = "prior"
+
+
+class MoAPipeline:
+    """Text-to-image with subjects; mixed in before diffusers' own pipeline of a family, whose every argument still holds.
+
+    `MoAPipeline.from_pretrained` opens any diffusers folder or hub id of a supported family and gives that family's class.
+    Without subjects a call is the stock pipeline's, bit for bit.
+    """
+
+    _scale = Scale({})
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **stock):
+        """As diffusers' from_pretrained; adapters that `save_pretrained` wrote beside the model are loaded too.
+
+        Errors: ValueError for a folder or id that is no model, or of a family that is not supported.
+        """
+        place = find_model(path)
+        family = cls if cls is not MoAPipeline else _class_for(family_of(place))
+        stock.setdefault("use_safetensors", True)
+        pipe = super(MoAPipeline, family).from_pretrained(place, **stock)
+        pipe.__dict__["_encoders"] = {}
+        for folder in sorted(Path(place).glob(f"{ADAPTERS}/*/")):
+            pipe.load_moa(folder, adapter_name=folder.name)
+        return pipe
+
+    def save_pretrained(self, folder: str | Path, **stock) -> None:
+        """A stock folder, which stock diffusers opens, and every adapter under `moa/<name>/`."""
+        super().save_pretrained(folder, **stock)
+        index = Path(folder) / "model_index.json"
+        values = json.loads(index.read_text())
+        index.write_text(json.dumps(values | {"_class_name": type(self).STOCK}, indent=2) + "\n")
+        for name, adapter in self.moa_adapters.items():
+            adapter.save_pretrained(Path(folder) / ADAPTERS / name)
+
+    # -- adapters ---------------------------------------------------------------------------------------------------
+
+    @property
+    def moa(self) -> Mounted | None:
+        """The mounted adapters, or None."""
+        return getattr(self.unet, "moa", None)
+
+    @property
+    def moa_adapters(self) -> dict[str, MoAAdapter]:
+        """The loaded adapters by name."""
+        return {} if self.moa is None else dict(self.moa.adapters)
+
+    def load_moa(self, adapter: str | Path | MoAAdapter, adapter_name: str = "default", *, encoder: SubjectEncoder | None = None) -> None:
+        """Load an adapter (a folder, an embedded one such as "models/tiny-people", a hub id) beside those already there.
+
+        `encoder` replaces the subject encoder that the adapter names. Errors: ValueError for a file that is no adapter or
+        damaged, an adapter of another prior, a name that is taken, or an encoder of another width.
+        """
+        adapter = adapter if isinstance(adapter, MoAAdapter) else MoAAdapter.from_pretrained(find_model(adapter))
+        encoder = encoder or self._find_encoder(adapter.config.encoder)
+        if encoder.width != adapter.config.image_width:
+            raise ValueError(
+                f"The adapter {adapter_name!r} reads {adapter.config.encoder!r} features of width {adapter.config.image_width}, the subject "
+                f"encoder {encoder.name!r} gives {encoder.width}; load the prior it was trained with, or pass encoder=."
+            )
+        mount(self.unet, adapter, adapter_name)
+        adapter.to(self.unet.device, self.unet.dtype)
+        self._encoders[adapter_name] = encoder
+
+    def unload_moa(self, adapter_name: str | None = None) -> None:
+        """Take one adapter, or all, out again: the UNet is then the original, bit for bit. A second call does nothing."""
+        remove(self.unet, adapter_name)
+        for name in [adapter_name] if adapter_name else list(self._encoders):
+            self._encoders.pop(name, None)
+
+    def set_moa_scale(self, scale: float | Mapping[str, float], window: tuple[float, float] = (0.0, 1.0)) -> None:
+        """Strength of all adapters, or by adapter or subject name, 0 (the prior) to 1; `window` is the part of the run, 0 to 1.
+
+        Errors: ValueError for a strength outside 0..1 or a window that is none.
+        """
+        values = dict(scale) if isinstance(scale, Mapping) else {"scale": scale}
+        for name, value in values.items():
+            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ValueError(f"set_moa_scale got {value!r} for {name!r}; give a number from 0 (the prior alone) to 1.")
+        start, end = window
+        if not 0 <= start < end <= 1:
+            raise ValueError(f"set_moa_scale got window={tuple(window)}; give (start, end) with 0 <= start < end <= 1, fractions of the run.")
+        if isinstance(scale, Mapping):
+            self._scale = Scale({**self._scale.by_name, **values}, self._scale.overall, (start, end))
+        else:
+            self._scale = Scale({}, float(scale), (start, end))
+
+    def encode_subject(self, image: SubjectInput, noun: str | None = None, *, adapter: str | None = None) -> SubjectEmbedding:
+        """A subject from one or more pictures, reusable and saveable; `noun` is its class, `adapter` who draws it.
+
+        Errors: ValueError without an adapter loaded, or for a picture that cannot be read.
+        """
+        if not self._encoders:
+            raise ValueError("No adapter is loaded, so there is nothing to encode for; call load_moa first.")
+        if adapter is not None and adapter not in self._encoders:
+            raise ValueError(f"adapter={adapter!r} is not loaded; loaded are {', '.join(self._encoders)}.")
+        encoder = self._encoders[adapter or next(iter(self._encoders))]
+        return with_noun(embed(image, "given", encoder), noun, adapter)
+
+    def _find_encoder(self, name: str) -> SubjectEncoder:
+        if name != OWN_ENCODER:
+            return SubjectEncoder.from_pretrained(find_model(name))
+        if self.image_encoder is None or self.feature_extractor is None:
+            raise ValueError("The adapter reads the prior's own image encoder, and this model has none; load the prior it was trained with.")
+        return SubjectEncoder(self.image_encoder, self.feature_extractor, name=OWN_ENCODER)
+
+    # -- drawing ----------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        prompt: str | list[str] | None = None,
+        *args,
+        subjects: Mapping[str, SubjectInput] | Sequence[Mapping[str, SubjectInput]] | None = None,
+        routing: Mapping[str, Region] | None = None,
+        output_routing: bool | str = False,
+        **stock,
+    ):
+        """As the stock call, with `subjects` for the `<name>`s of the prompt (a dict, or one per prompt).
+
+        `routing` gives subjects a region (mask of the picture's size, or box in pixels) in place of the learned map.
+        `output_routing` adds maps to the answer (`MoAOutput`): True for means, "full" for every layer and step.
+        Errors: ValueError, before any work starts, for whatever of this does not fit together.
+        """
+        call = inspect.signature(super().__call__).bind_partial(prompt, *args, **stock).arguments
+        plan = self._plan(call, subjects, routing, output_routing)
+        if plan is None:
+            return super().__call__(prompt, *args, **stock)
+        texts = [p.text for p in plan.prompts]
+        copies = call.get("num_images_per_prompt") or 1
+        recorder = self._recorder(plan, copies, output_routing)
+        with self.moa.subjects(self._subjects(plan, copies), recorder):
+            answer = super().__call__(texts if isinstance(prompt, list) else texts[0], *args, **stock)
+        maps = subject_maps(recorder, plan.placed, copies, {n: a.config.tokens for n, a in self.moa_adapters.items()})
+        for problem in filter(None, (complaint(name, found) for row in maps for name, found in row.items())):
+            warnings.warn(problem, stacklevel=2)
+        if not call.get("return_dict", True):
+            return answer
+        shown = {True: recorder.routing(), "full": recorder.full, False: None}[output_routing]
+        return MoAOutput(answer.images, getattr(answer, "nsfw_content_detected", None), shown, recorder.experts, maps if output_routing else None)
+
+    @contextmanager
+    def subjects(self, prompt: str | list[str], subjects, *, routing=None, scheduler=None, num_images_per_prompt: int = 1, height: int | None = None, width: int | None = None) -> Iterator[str | list[str]]:
+        """The subjects for any stock pipeline built on this one's components (ControlNet, img2img, inpaint); gives the plain prompt.
+
+        `scheduler` is that pipeline's, if it is another. Errors: ValueError as a call.
+        """
+        call = {"prompt": prompt, "height": height, "width": width}
+        plan = self._plan(call, subjects, routing, False)
+        if plan is None:
+            yield prompt
+            return
+        with self.moa.subjects(self._subjects(plan, num_images_per_prompt, scheduler)):
+            texts = [p.text for p in plan.prompts]
+            yield texts if isinstance(prompt, list) else texts[0]
+
+    def _plan(self, call: Mapping, subjects, routing, output_routing) -> Plan | None:
+        """What to draw, checked; None where the stock pipeline draws alone."""
+        prompt, known = call.get("prompt"), frozenset(self.tokenizer.get_added_vocab())
+        prompts = prompt if isinstance(prompt, list) else [prompt] if isinstance(prompt, str) else []
+        check_call(call, prompts, subjects, known, output_routing)
+        if not subjects:
+            if routing:
+                raise ValueError(f"routing names {', '.join(map(repr, routing))}, but no subjects are given; pass subjects= too.")
+            return None
+        if self.moa is None:
+            raise ValueError("Subjects are given, but no adapter is loaded; call load_moa first (pipe.load_moa('models/tiny-people')).")
+        given = per_prompt(subjects, prompts, known)
+        configs = {name: adapter.config for name, adapter in self.moa_adapters.items()}
+        embedded: dict[int, SubjectEmbedding] = {}
+        for row in given:
+            for name, value in row.items():
+                if id(value) not in embedded:
+                    embedded[id(value)] = embed(value, name, self._encoder_for(name, value, configs))
+        side = self.unet.config.sample_size * self.vae_scale_factor
+        size = (call.get("height") or side, call.get("width") or side)
+        return make_plan(
+            prompts, [{name: embedded[id(value)] for name, value in row.items()} for row in given], routing or {},
+            configs=configs, tokenizer=self.tokenizer, known=known, scale=self._scale, size=size,
+        )  # fmt: skip
+
+    def _encoder_for(self, name: str, value: SubjectInput, configs) -> SubjectEncoder:
+        if isinstance(value, SubjectEmbedding):
+            return self._encoders[choose_adapter(name, value, configs)]
+        if len({id(encoder.model) for encoder in self._encoders.values()}) > 1:
+            raise ValueError(f"The loaded adapters have different subject encoders; say which one draws {name!r} with encode_subject(image, adapter=...).")
+        return next(iter(self._encoders.values()))
+
+    def _subjects(self, plan: Plan, copies: int, scheduler=None) -> Subjects:
+        scheduler = scheduler or self.scheduler
+        strengths = {name: self._scale.overall * self._scale.of(name) for name in self.moa_adapters}
+        return Subjects(
+            plan.placed, copies, timesteps=lambda: scheduler.timesteps, scale=strengths, window=self._scale.window,
+            train_timesteps=scheduler.config.num_train_timesteps, cache={},
+        )  # fmt: skip
+
+    def _recorder(self, plan: Plan, copies: int, output_routing: bool | str) -> Recorder:
+        sites = next(iter(self.moa_adapters.values())).config.map_sites
+        experts = tuple(name for name in self.moa_adapters)
+        return Recorder(experts, len(plan.prompts) * copies, attention_sites=sites, full=output_routing == "full")
+
+
+def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str], output_routing) -> None:
+    """Errors that need no model: placeholders where none may be, subjects without a prompt, unknown options."""
+    if output_routing not in (True, False, "full"):
+        raise ValueError(f"output_routing={output_routing!r} is unknown; give True (means) or 'full' (every layer and step).")
+    negative = call.get("negative_prompt") or []
+    for text in [negative] if isinstance(negative, str) else negative:
+        if names_in(text, known):
+            raise ValueError(f"The negative prompt {text!r} holds <{names_in(text, known)[0]}>; a subject cannot be asked away. Write its noun instead.")
+    if call.get("prompt_2") and names_in(str(call["prompt_2"]), known):
+        raise ValueError("prompt_2 holds a placeholder; name subjects in `prompt` only, and leave prompt_2 out.")
+    if not prompts and subjects:
+        raise ValueError("Subjects need a prompt in words that names them as <name>; they cannot go with prompt_embeds or without a prompt.")
+    for text in prompts:
+        if subjects and not text.strip():
+            raise ValueError("The prompt is empty; name the subjects in it, such as '<alice> in the snow'.")
+        missing = names_in(text, known)
+        if missing and not subjects:
+            raise ValueError(f"The prompt {text!r} names <{missing[0]}>, but no subjects are given. Pass subjects={{{missing[0]!r}: image}}, or write a noun.")
+
+
+def _class_for(family) -> type:
+    from moa.pipelines.sd import MoAStableDiffusionPipeline
+    from moa.pipelines.sdxl import MoAStableDiffusionXLPipeline
+
+    return {c.STOCK: c for c in (MoAStableDiffusionPipeline, MoAStableDiffusionXLPipeline)}[family.STOCK.__name__]

@@ -1,0 +1,58 @@
+"""Finding and loading a prior: an embedded model, a diffusers folder, or a hub id."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from moa.prior.families import FAMILIES
+from moa.prior.prior import Prior
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+def find_model(path: str | Path) -> str:
+    """A folder as it is, an embedded model by "models/tiny" or "tiny" from anywhere, or else the hub id itself."""
+    if Path(path).is_dir():
+        return str(path)
+    inside = MODELS / str(path).removeprefix("models/")
+    return str(inside) if inside.is_dir() else str(path)
+
+
+def family_of(path: str | Path):
+    """The family's file for a diffusers folder or hub id, read off its model_index.json.
+
+    Errors: ValueError for a folder that is none, an id that cannot be had, and a family that is not supported.
+    """
+    index = Path(path) / "model_index.json"
+    if Path(path).is_dir() and not index.is_file():
+        raise ValueError(f"The folder {str(path)!r} holds no model_index.json; give a diffusers model folder (models/tiny is one) or a hub id.")
+    if not Path(path).is_dir():
+        index = Path(_from_hub(str(path)))
+    found = json.loads(index.read_text()).get("_class_name")
+    for stock, family in FAMILIES.items():
+        if found in (stock, f"MoA{stock}"):
+            return family
+    raise ValueError(f"{str(path)!r} is a {found}; moa works with {' and '.join(FAMILIES)}.")
+
+
+def _from_hub(repo_id: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return hf_hub_download(repo_id, "model_index.json")
+    except (HFValidationError, OSError) as error:
+        raise ValueError(f"No model at {repo_id!r}: no such folder here, and as a hub id it gave: {error}") from error
+
+
+def load_prior(path: str | Path, *, dtype: str = "float32", variant: str | None = None) -> Prior:
+    """Load a prior for training: frozen, safetensors only.
+
+    Errors: ValueError as `family_of`.
+    """
+    place = find_model(path)
+    family = family_of(place)
+    pipe = family.STOCK.from_pretrained(place, dtype=getattr(torch, dtype), variant=variant, use_safetensors=True)
+    pipe.set_progress_bar_config(disable=True)
+    return Prior(pipe, family, name=str(path))

@@ -1,0 +1,62 @@
+"""Did every subject get drawn, once? Read off the routing maps of a run; nothing of this is in the paper."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from moa.where.recorder import Recorder
+from moa.where.subjects import Placed
+
+ALMOST_NOTHING = 0.01  # of the picture
+SECOND_REGION = 0.35  # of the largest
+
+
+def subject_maps(
+    recorder: Recorder, placed: list[list[Placed]], copies: int, tokens: dict[str, int]
+) -> list[dict[str, Float[Tensor, "h w"]]]:
+    """Where each named subject of each picture is, 0..1: its expert's weight, shared out by the attention to its tokens.
+
+    `tokens` is the number of tokens a subject has in each adapter.
+    """
+    routing = recorder.routing()
+    rows: list[dict[str, Tensor]] = [{} for _ in range(recorder.rows)]
+    if routing is None:
+        return rows
+    for column, adapter in enumerate(recorder.experts, start=1):
+        drawn = [row for row in range(recorder.rows) if any(p.adapter == adapter for p in placed[row // copies])]
+        shown = recorder.subjects.get(adapter)
+        for index, row in enumerate(drawn):
+            own = [p for p in placed[row // copies] if p.adapter == adapter]
+            share = torch.ones(len(own), *routing.shape[-2:], device=routing.device)
+            if shown is not None and index < len(shown):
+                by_subject = reduce(shown[index], "(s k) h w -> s h w", "sum", k=tokens[adapter])[: len(own)]
+                share = by_subject / by_subject.sum(0, keepdim=True).clamp(min=1e-9)
+            for s, p in enumerate(own):
+                found = routing[row, column] * share[s]
+                rows[row][p.name] = torch.maximum(rows[row][p.name], found) if p.name in rows[row] else found
+    return rows
+
+
+def regions_of(mask: Bool[Tensor, "h w"]) -> list[int]:
+    """Sizes in pixels of the connected regions (8 neighbours) of a mask, largest first."""
+    height, width = mask.shape
+    label = torch.arange(1, mask.numel() + 1, device=mask.device, dtype=torch.float64).view(height, width) * mask
+    while True:
+        grown = F.max_pool2d(rearrange(label, "h w -> 1 1 h w"), 3, stride=1, padding=1)[0, 0] * mask
+        if torch.equal(grown, label):
+            break
+        label = grown
+    return sorted(label[mask].unique(return_counts=True)[1].tolist(), reverse=True)
+
+
+def complaint(name: str, found: Float[Tensor, "h w"]) -> str | None:
+    """What is wrong with a subject's map, in words, or None."""
+    sizes = regions_of(found > 0.5)
+    share = sum(sizes) / found.numel()
+    if share < ALMOST_NOTHING:
+        return f"<{name}> got {100 * share:.1f} % of the picture and may be missing; try another seed, or give it a region with routing={{{name!r}: box}}."
+    if len(sizes) > 1 and sizes[1] >= SECOND_REGION * sizes[0]:
+        return f"<{name}> was drawn in {sum(s >= SECOND_REGION * sizes[0] for s in sizes)} separate regions and may appear twice; try another seed, or give it a region with routing={{{name!r}: box}}."
+    return None
