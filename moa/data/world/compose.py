@@ -23,16 +23,6 @@ class Placed:
     feet: int = 0
 
 
-def paste(image: UInt8[np.ndarray, "h w 3"], placed: Placed) -> None:
-    """Alpha-composite a sprite onto the image, in place; what leaves the image is cut."""
-    pixels = np.asarray(placed.picture)
-    top, left = max(0, placed.top), max(0, placed.left)
-    region = image[top : placed.top + pixels.shape[0], left : placed.left + pixels.shape[1]]
-    part = pixels[top - placed.top :, left - placed.left :][: region.shape[0], : region.shape[1]].astype(np.float32)
-    alpha = part[..., 3:] / 255
-    region[:] = (part[..., :3] * alpha + region * (1 - alpha) + 0.5).astype(np.uint8)
-
-
 def figure_mask(placed: Placed, height: int, width: int) -> Bool[np.ndarray, "h w"]:
     """Where the figure is at least half opaque, whether or not others cover it."""
     mask = np.zeros((height, width), bool)
@@ -108,8 +98,8 @@ def arrange(
 def compose(
     background: UInt8[np.ndarray, "h w 3"], places: list[Placed], order: list[int]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The background with all figures painted in order."""
-    image = background.copy()
-    for i in order:
-        paste(image, places[i])
-    return image
+    """The background with all figures alpha-composited in order; what leaves the picture is cut."""
+    image = Image.fromarray(background)
+    for place in (places[i] for i in order):
+        image.paste(place.picture, (place.left, place.top), place.picture)
+    return np.array(image)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moa.data.world.compose import MIN_VISIBLE, Placed, arrange, compose, figure_mask, mask_box, paste, visible_masks
+from moa.data.world.compose import MIN_VISIBLE, Placed, arrange, compose, figure_mask, mask_box, visible_masks
 from moa.data.world.sprites import at_height, solid_box
 from moa.data.world.visibility import visible_labels
 
@@ -29,9 +29,8 @@ def test_later_figures_cover_earlier_ones_exactly():
 
 
 def test_half_transparent_pixels_are_blended_and_not_in_the_mask():
-    image = np.zeros((8, 8, 3), np.uint8)
     shadow = Placed(Image.new("RGBA", (4, 4), (255, 255, 255, 51)), -2, 6)
-    paste(image, shadow)
+    image = compose(np.zeros((8, 8, 3), np.uint8), [shadow], [0])
     assert (image[6:, :2] == 51).all() and image.sum() == 4 * 3 * 51
     assert not figure_mask(shadow, 8, 8).any()
 
