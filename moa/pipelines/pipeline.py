@@ -12,7 +12,7 @@ import torch
 from moa.pipelines.output import MoAOutput
 from moa.pipelines.plan import Plan, Region, Scale, SubjectInput, choose_adapter, embed, make_plan, per_prompt, with_noun
 from moa.prior.load import family_of, find_model
-from moa.prompt.encoder import SubjectEncoder
+from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import names_in
 from moa.prompt.subject import SubjectEmbedding
 from moa.where import MoAAdapter, Mounted, mount, remove
@@ -21,7 +21,6 @@ from moa.where.recorder import Recorder
 from moa.where.subjects import Subjects
 
 ADAPTERS = "moa"
-OWN_ENCODER = "prior"
 
 
 class MoAPipeline:

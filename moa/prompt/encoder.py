@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from moa.prompt.subject import SubjectEmbedding
 
 
+OWN_ENCODER = "prior"  # the name of a prior's own image encoder in an adapter's JSON
+
+
 class SubjectEncoder:
     """Pictures to patch features: all tokens of the encoder's last hidden state, the pooled token first.
 

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from moa.prompt.fusion import SubjectFusion
 from moa.where.branch import Branch
-from moa.where.router import ROUTERS, Router
+from moa.where.router import ROUTERS, MLPRouter, Router
 from moa.where.sites import Site, content_of, find_sites, inner_sites, select, structure_of
 
 FORMAT_VERSION = 1
@@ -108,8 +108,7 @@ class MoAAdapter:
         branch: str = "full",
         rank: int = 32,
         share_out: bool = False,
-        router: str = "mlp",
-        router_options: dict[str, float | int] | None = None,
+        router: Callable[..., Router] = MLPRouter,
         tokens: int = 1,
         fusion_width: int = 512,
         space_time: bool = True,
@@ -117,15 +116,18 @@ class MoAAdapter:
     ) -> "MoAAdapter":
         """A fresh adapter for a prior: with its branches at zero it answers as the prior does.
 
+        `router` is a class of `moa.where.router`, or a partial of one with its options.
+
         Errors: ValueError for an unknown branch, router or layer, or a UNet with another kind of attention.
         """
         if branch not in ("full", "lowrank"):
             raise ValueError(f"branch={branch!r} is unknown; choose 'full' (the paper's) or 'lowrank' (with rank=).")
         sites = find_sites(unet)
+        name, options = _name_of(router)
         config = MoAConfig(
             sites=tuple(select(sites, layers)), structure=structure_of(sites), content=content_of(unet, sites), prior=prior,
             encoder=encoder, image_width=image_width, text_width=unet.config.cross_attention_dim,
-            router=router, router_options=router_options or {}, rank=rank if branch == "lowrank" else None,
+            router=name, router_options=options, rank=rank if branch == "lowrank" else None,
             share_out=share_out, tokens=tokens, fusion_width=fusion_width, space_time=space_time, noun=noun,
         )  # fmt: skip
         return cls(config)
@@ -228,6 +230,15 @@ class MoAAdapter:
         api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             return str(api.upload_folder(repo_id=repo_id, folder_path=str(self.save_pretrained(folder))))
+
+
+def _name_of(router: Callable[..., Router]) -> tuple[str, dict[str, float | int]]:
+    """The public name and the options of a router class or a partial of one."""
+    made, options = getattr(router, "func", router), dict(getattr(router, "keywords", {}))
+    for name, known in ROUTERS.items():
+        if made is known:
+            return name, options
+    raise ValueError(f"The router {made!r} has no public name; add it to ROUTERS in moa/where/router.py (known: {', '.join(ROUTERS)}).")
 
 
 def _describe(sites) -> str:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 STOCK = StableDiffusionPipeline
 TEXT_ENCODERS = ("text_encoder",)
+IMAGE_ENCODER = "openai/clip-vit-large-patch14"  # of subjects, where the model brings none of its own
 
 
 def encode_text(pipe: StableDiffusionPipeline, prompts: list[str], device) -> tuple[Tensor, None]:

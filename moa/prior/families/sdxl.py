@@ -6,6 +6,7 @@ from torch import Tensor
 
 STOCK = StableDiffusionXLPipeline
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+IMAGE_ENCODER = "openai/clip-vit-large-patch14"  # of subjects, where the model brings none of its own
 
 
 def encode_text(pipe: StableDiffusionXLPipeline, prompts: list[str], device) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The objective of a Mixture-of-Attention adapter: denoising, router and object losses (2404.11565, section 3)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +12,11 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from moa.data.examples import SubjectExample
+from moa.data.examples import SubjectExample, SubjectSet
 from moa.diffusion import add_noise
 from moa.losses import balanced_localization, masked_mse, object_loss, router_loss
 from moa.prior import Prior
-from moa.prompt.encoder import SubjectEncoder
+from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import fill, locate
 from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
@@ -58,8 +59,11 @@ class MoAObjective(nn.Module):
         localization: str = "squared",
         background: float = 0.2,
         gradient_checkpointing: bool = False,
+        validation: SubjectSet | None = None,
+        previews: int = 6,
     ):
         super().__init__()
+        self.validation, self.previews = validation, previews
         if localization not in LOCALIZATION:
             raise ValueError(f"localization={localization!r} is unknown; choose one of {', '.join(LOCALIZATION)}.")
         self.prior, self.vision, self.adapter, self.encoder = prior, encoder.model.requires_grad_(False), adapter, encoder
@@ -71,7 +75,32 @@ class MoAObjective(nn.Module):
         self.routed = inner_sites(adapter.config.sites)
         self.attended = frozenset(site.name for site in self.routed if site.cross)
         if gradient_checkpointing:
-            prior.unet.train().enable_gradient_checkpointing()
+            prior.unet.enable_gradient_checkpointing()
+
+    @classmethod
+    def build(
+        cls,
+        prior: Prior,
+        where: Callable[..., MoAAdapter],
+        *,
+        noun: str,
+        encoder: str | None = None,
+        router_weight: float = 0.1,
+        localization_weight: float = 0.01,
+        localization: str = "squared",
+        background: float = 0.2,
+        gradient_checkpointing: bool = False,
+        validation: SubjectSet | None = None,
+        previews: int = 6,
+    ) -> "MoAObjective":
+        """A fresh adapter on a prior: `where` makes it from a UNet, `encoder` names the subject encoder (None: the prior's own)."""
+        vision = own_encoder(prior) if encoder is None else SubjectEncoder.from_pretrained(encoder)
+        adapter = where(prior.unet, encoder=vision.name, image_width=vision.width, prior=prior.name, noun=noun)
+        return cls(
+            prior, vision, adapter, router_weight=router_weight, localization_weight=localization_weight,
+            localization=localization, background=background, gradient_checkpointing=gradient_checkpointing,
+            validation=validation, previews=previews,
+        )  # fmt: skip
 
     def collate(self, examples: list[SubjectExample]) -> SubjectBatch:
         """Examples to a batch: fills the placeholders, finds their tokens, prepares the pictures."""
@@ -160,3 +189,11 @@ class MoAObjective(nn.Module):
         live["mass_inside"] = (personal * foreground).sum() / foreground.sum().clamp(min=1e-6)
         live["mass_outside"] = (personal * background).sum() / background.sum().clamp(min=1e-6)
         return live
+
+
+def own_encoder(prior: Prior) -> SubjectEncoder:
+    """The prior's own image encoder, or the one its family's papers use."""
+    pipe = prior.pipe
+    if pipe.image_encoder is None or pipe.feature_extractor is None:
+        return SubjectEncoder.from_pretrained(prior.family.IMAGE_ENCODER)
+    return SubjectEncoder(pipe.image_encoder.eval(), pipe.feature_extractor, name=OWN_ENCODER)
