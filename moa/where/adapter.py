@@ -1,6 +1,8 @@
 """A Mixture-of-Attention adapter: what was trained and nothing else, as safetensors and JSON."""
 
+import hashlib
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,6 +20,7 @@ from moa.where.sites import Site, content_of, find_sites, inner_sites, select, s
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "moa_adapter.safetensors", "moa_adapter.json"
+NOTES = ("versions", "sha256")  # entries of the JSON that are about the files, not the adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class MoAConfig:
             )
         try:
             sites = tuple(Site(**site) for site in values["sites"])
-            return MoAConfig(**{k: v for k, v in values.items() if k != "versions"} | {"sites": sites})
+            return MoAConfig(**{k: v for k, v in values.items() if k not in NOTES} | {"sites": sites})
         except (KeyError, TypeError) as error:
             raise ValueError(f"{source} is no MoA adapter config ({error}); give a folder written by save_pretrained.") from error
 
@@ -175,14 +178,17 @@ class MoAAdapter:
             )
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the trained tensors and a JSON into a folder."""
+        """Write the trained tensors and a JSON with their SHA-256 into a folder; what was there stays whole until both are."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, str(folder / WEIGHTS), metadata={"format": "pt"})
+        weights, config = folder / f"{WEIGHTS}.new", folder / f"{CONFIG}.new"
+        save_file(tensors, str(weights), metadata={"format": "pt"})
         libraries = ("torch", "diffusers", "transformers")
-        values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}}
-        (folder / CONFIG).write_text(json.dumps(values, indent=1) + "\n")
+        values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}, "sha256": _digest(weights)}
+        config.write_text(json.dumps(values, indent=1) + "\n")
+        os.replace(weights, folder / WEIGHTS)
+        os.replace(config, folder / CONFIG)
         return folder
 
     @classmethod
@@ -195,9 +201,15 @@ class MoAAdapter:
         source = str(folder / CONFIG)
         try:
             values = json.loads((folder / CONFIG).read_text())
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise ValueError(f"{source} is damaged ({error}); fetch or train the adapter again.") from error
-        adapter = cls(MoAConfig.from_dict(values, source))
+        if not isinstance(values, dict):
+            raise ValueError(f"{source} is no MoA adapter config (it holds a {type(values).__name__}); give a folder written by save_pretrained.")
+        try:
+            adapter = cls(MoAConfig.from_dict(values, source))
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(f"{source} describes no adapter that can be built ({error}); fetch or train the adapter again.") from error
+        _check_digest(folder / WEIGHTS, values.get("sha256"))
         try:
             tensors = load_file(str(folder / WEIGHTS))
         except Exception as error:
@@ -239,6 +251,19 @@ def _name_of(router: Callable[..., Router]) -> tuple[str, dict[str, float | int]
         if made is known:
             return name, options
     raise ValueError(f"The router {made!r} has no public name; add it to ROUTERS in moa/where/router.py (known: {', '.join(ROUTERS)}).")
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_digest(weights: Path, wanted: str | None) -> None:
+    """ValueError if the file is not what was saved: safetensors has no checksum of its own, and a flipped bit loads."""
+    if wanted is None:
+        warnings.warn(f"{weights.parent / CONFIG} has no sha256, so damage to {WEIGHTS} cannot be seen; save the adapter again.", stacklevel=4)
+    elif _digest(weights) != wanted:
+        raise ValueError(f"{weights} is not the file that was saved (its SHA-256 differs from the one in {CONFIG}): cut short, altered, or of another adapter. Fetch the adapter again.")
 
 
 def _describe(sites) -> str:
