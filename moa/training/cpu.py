@@ -1,0 +1,72 @@
+"""Convolutions that train fast in bfloat16 on a CPU, where the library's own weight gradient is 10 to 30 times slower than the forward."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+NARROW = 64  # input channels, measured on two cores with AMX
+
+
+class QuickConv2d(nn.Conv2d):
+    """A Conv2d whose weight gradient under CPU autocast is one matrix product over unfolded patches; elsewhere the usual one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled():
+            return super().forward(input)
+        dtype = torch.get_autocast_dtype("cpu")
+        bias = None if self.bias is None else self.bias.to(dtype)
+        output = _Convolution.apply(input.to(dtype), self.weight.to(dtype), self.stride[0], self.padding[0])
+        return output if bias is None else output + rearrange(bias, "c -> c 1 1")
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, None, stride, padding)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = _library_gradient(grad, x, weight, ctx.stride, ctx.padding, [True, False, False])[0]
+        if ctx.needs_input_grad[1]:
+            of_weight = _weight_gradient(grad, x, weight, ctx.stride, ctx.padding)
+        return of_x, of_weight, None, None
+
+
+def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """Narrow layers fare better with the library's float32 gradient, wide ones with the matrix product."""
+    if weight.shape[1] <= NARROW:
+        tensors = (t.float() for t in (grad, x, weight))
+        return _library_gradient(*tensors, stride, padding, [False, True, False])[1].to(weight.dtype)
+    return weight_gradient(grad, x, weight.shape[-1], stride, padding)
+
+
+def _library_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: list[bool]) -> tuple[Tensor, ...]:
+    return torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, which
+    )
+
+
+def weight_gradient(grad: Tensor, x: Tensor, size: int, stride: int, padding: int) -> Tensor:
+    """The gradient of a convolution's weight `(o c size size)` from that of its output `(b o h w)` and its input `(b c h w)`."""
+    _, o, h, w = grad.shape
+    padded = F.pad(rearrange(x, "b c h w -> b h w c"), (0, 0, padding, padding, padding, padding))
+    shifts = [(i, j) for i in range(size) for j in range(size)]
+    patches = [padded[:, i : i + (h - 1) * stride + 1 : stride, j : j + (w - 1) * stride + 1 : stride] for i, j in shifts]
+    columns = torch.cat(patches, dim=-1).flatten(0, 2)
+    product = rearrange(grad, "b o h w -> (b h w) o").T @ columns
+    return rearrange(product, "o (i j c) -> o c i j", i=size, j=size)
+
+
+def quicken(module: nn.Module) -> nn.Module:
+    """Retypes the module's plain convolutions in place; weights, names and results stay."""
+    for layer in module.modules():
+        if type(layer) is nn.Conv2d and layer.groups == 1 and layer.dilation == (1, 1) and isinstance(layer.padding[0], int):
+            layer.__class__ = QuickConv2d
+    return module

@@ -1,0 +1,26 @@
+"""Ctrl-C and a polite kill, as a question the loop asks after each step."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class Interruption:
+    """While active, the first SIGINT or SIGTERM sets `asked`; a second one acts as usual, at once. Elsewhere than in the main thread: never asked."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._usual: dict[int, object] = {}
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            self._usual = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(number, self._usual[number])
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, usual in self._usual.items():
+            signal.signal(number, usual)

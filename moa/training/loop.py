@@ -1,0 +1,143 @@
+"""The training loop: a generator that yields a report after every step."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from moa.training.interruption import Interruption
+from moa.training.numbers import Numbers, check_finite, name_gradient, seed_of
+from moa.training.order import StepBatches
+from moa.training.run_state import RunState
+from moa.training.schedule import learning_rate_factor, progress
+from moa.training.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one step did; `pictures_per_second` counts all processes, `minutes` all sessions of the run."""
+
+    step: int
+    loss: float
+    parts: dict[str, float]
+    learning_rate: float
+    gradient_norm: float
+    pictures_per_second: float
+    minutes: float
+
+    def numbers(self) -> dict[str, float]:
+        """The report as flat numbers for a tracker."""
+        own = {"loss": self.loss, "learning_rate": self.learning_rate, "gradient_norm": self.gradient_norm}
+        return own | self.parts | {"pictures_per_second": self.pictures_per_second, "minutes": self.minutes}
+
+
+def train(
+    objective: nn.Module,
+    data: Dataset,
+    *,
+    out: str | Path,
+    batch_size: int,
+    learning_rate: float,
+    steps: int | None = None,
+    max_minutes: float | None = None,
+    warmup_steps: int = 0,
+    schedule: str = "constant",
+    weight_decay: float = 0.0,
+    betas: Sequence[float] = (0.9, 0.999),
+    clip_norm: float | None = 1.0,
+    accumulate: int = 1,
+    precision: str = "no",
+    ema_decay: float | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    log_every: int = 10,
+    checkpoint_every: int | None = None,
+    checkpoint_minutes: float | None = None,
+    validate_every_minutes: float | None = None,
+    keep: int = 2,
+    resume: str = "none",
+    export: str | Path | None = None,
+    trackers: Sequence[Tracker] = (),
+    cpu: bool = False,
+) -> Iterator[Report]:
+    """Trains exactly the parameters of `objective` that require a gradient; `objective(batch, generator)` gives (loss, named parts).
+
+    A step learns from `batch_size` examples in all, whatever `accumulate` and the number of processes. All randomness is a pure function of
+    (seed, step), so a run that stops and resumes equals, bit for bit on a CPU, one that never stopped; only `max_minutes` depends on the clock.
+    `resume` is none, latest (of `out`) or a checkpoint's path. Ctrl-C saves and ends the run. ValueError names what is wrong in the settings,
+    the loss part that is not finite, or the damaged file; earlier checkpoints stay.
+    """
+    if steps is None and max_minutes is None:
+        raise ValueError("neither steps nor max_minutes is given, so the run would never end; set one of them")
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    state = RunState(
+        objective.to(accelerator.device), Path(out), seed=seed, batch_size=batch_size, ema_decay=ema_decay,
+        weight_decay=weight_decay, betas=betas, trackers=trackers if accelerator.is_main_process else (), keep=keep,
+    )  # fmt: skip
+    state.resume(resume)
+    batches = StepBatches(
+        len(data), batch_size=batch_size, seed=seed, first_step=state.step, accumulate=accumulate,
+        processes=accelerator.num_processes, rank=accelerator.process_index,
+    )  # fmt: skip
+    collate = getattr(objective, "collate", None) or getattr(data, "collate", None)
+    loader = iter(DataLoader(data, batch_sampler=batches, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0))
+    model, optimizer = accelerator.prepare(objective, state.optimizer)
+    state.attach(accelerator)
+    with Interruption() as interruption, state:
+        while (over := progress(step=state.step, steps=steps, minutes=state.minutes, max_minutes=max_minutes)) < 1:
+            started = time.perf_counter()
+            factor = learning_rate_factor(schedule, step=state.step, warmup_steps=warmup_steps, progress=over)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * factor
+            numbers = Numbers()
+            for part in range(accumulate):
+                generator = _generator(accelerator, seed, state.step, part)
+                batch = _to_device(next(loader), accelerator.device)
+                with accelerator.no_sync(model) if part < accumulate - 1 else nullcontext():
+                    loss, parts = model(batch, generator)
+                    accelerator.backward(loss / accumulate)
+                numbers.add(loss, parts)
+            losses, stop = numbers.mean(accelerator, interruption.asked)
+            check_finite(losses, state.step)
+            norm = accelerator.clip_grad_norm_(state.parameters.values(), clip_norm or float("inf"))
+            if precision != "fp16" and not torch.isfinite(norm):
+                raise ValueError(name_gradient(state.parameters, state.step))
+            optimizer.step()
+            optimizer.zero_grad()
+            seconds = time.perf_counter() - started
+            state.advance()
+            report = Report(
+                state.step, losses.pop("loss"), losses, learning_rate * factor, float(norm), batch_size / seconds, state.minutes
+            )
+            if state.step % log_every == 0:
+                state.log(report.numbers())
+            if stop:
+                log.warning("interrupted: saving step %d", state.step)
+                state.save()
+                return
+            state.save_if_due(checkpoint_every, checkpoint_minutes)
+            state.validate_if_due(validate_every_minutes)
+            yield report
+        state.finish(export)
+
+
+def _generator(accelerator: Accelerator, seed: int, step: int, part: int) -> torch.Generator:
+    """Seeds the global generators and gives one of its own to (seed, step, part, process)."""
+    number = seed_of(seed, step, part, accelerator.process_index)
+    set_seed(number)
+    return torch.Generator(accelerator.device).manual_seed(number)
+
+
+def _to_device(batch: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
+    """Moves a named tuple of tensors."""
+    return type(batch)(*(t.to(device, non_blocking=True) if isinstance(t, Tensor) else t for t in batch))

@@ -1,0 +1,1 @@
+"""What is learned: each objective is a module whose forward gives a loss and its named parts."""

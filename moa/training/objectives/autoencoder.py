@@ -1,0 +1,111 @@
+"""The autoencoder of the tiny prior: stock AutoencoderKL, learned from crops of pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from einops import rearrange, reduce
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from moa.training.bank import Captioned, pictures, to_signed, to_unsigned
+from moa.training.cpu import quicken
+from moa.training.sheets import save_sheet
+
+
+class Pictures(NamedTuple):
+    """Pictures `(b c h w)`, uint8."""
+
+    images: Tensor
+
+
+def new_autoencoder(*, channels: Sequence[int], latent_channels: int, layers: int, norm_groups: int, size: int) -> AutoencoderKL:
+    """An AutoencoderKL without attention that halves the size `len(channels) - 1` times ("High-Resolution Image Synthesis with Latent
+    Diffusion Models", section 3.1, arXiv 2112.10752)."""
+    model = AutoencoderKL(
+        block_out_channels=tuple(channels),
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        latent_channels=latent_channels,
+        layers_per_block=layers,
+        norm_num_groups=norm_groups,
+        sample_size=size,
+        mid_block_add_attention=False,
+    )
+    return quicken(model.to(memory_format=torch.channels_last))
+
+
+def busiest_crops(images: Tensor, size: int, generator: torch.Generator, tries: int = 2) -> Tensor:
+    """One crop `(b c size size)` a picture: of `tries` random places the one with the strongest edges."""
+    b, _, h, w = images.shape
+    crops = torch.stack([_random_crops(images, size, generator) for _ in range(tries)])
+    detail = reduce(edges(crops.flatten(0, 1))[0].abs(), "(t b) c h w -> t b", "mean", b=b)
+    return crops[detail.argmax(0), torch.arange(b, device=images.device)]
+
+
+def _random_crops(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    b, _, h, w = images.shape
+    device = images.device
+    top = torch.randint(h - size + 1, (b, 1, 1), generator=generator, device=device) + torch.arange(size, device=device).view(1, -1, 1)
+    left = torch.randint(w - size + 1, (b, 1, 1), generator=generator, device=device) + torch.arange(size, device=device).view(1, 1, -1)
+    rows = torch.arange(b, device=device).view(-1, 1, 1)
+    return rearrange(images.permute(0, 2, 3, 1)[rows, top, left], "b h w c -> b c h w")
+
+
+def edges(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences of neighbouring pixels, down and across."""
+    return images[..., 1:, :] - images[..., :-1, :], images[..., :, 1:] - images[..., :, :-1]
+
+
+def edge_error(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the edges."""
+    return sum((a - b).abs().mean() for a, b in zip(edges(output), edges(target), strict=True)) / 2
+
+
+class AutoencoderObjective(nn.Module):
+    """Absolute error of pixels and edges at three scales, plus the posterior's divergence from a unit Gaussian."""
+
+    def __init__(
+        self, autoencoder: AutoencoderKL, *, validation: Dataset, crop: int, edge_weight: float, kl_weight: float, sheet: int = 32
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.validation, self.crop, self.edge_weight, self.kl_weight, self.sheet = validation, crop, edge_weight, kl_weight, sheet
+
+    def collate(self, examples: Sequence[Captioned]) -> Pictures:
+        return Pictures(pictures(examples))
+
+    def forward(self, batch: Pictures, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        images = busiest_crops(to_signed(batch.images), self.crop, generator).contiguous(memory_format=torch.channels_last)
+        posterior = self.autoencoder.encode(images).latent_dist
+        output = self.autoencoder.decode(posterior.sample(generator)).sample.float()
+        parts = {"pixels": (output - images).abs().mean(), "edges": edge_error(output, images), "coarse": coarse_error(output, images)}
+        parts["kl"] = posterior.kl().mean() / posterior.mean[0].numel()
+        loss = parts["pixels"] + self.edge_weight * parts["edges"] + parts["coarse"] + self.kl_weight * parts["kl"]
+        return loss, parts
+
+    def validate(self, out: Path, step: int, generator: torch.Generator) -> dict[str, float]:
+        """Error and peak signal-to-noise ratio (dB) on held-out pictures; writes a sheet, originals above reconstructions."""
+        images = to_signed(pictures([self.validation[i] for i in range(len(self.validation))]))
+        images = images.to(self.autoencoder.device)
+        output = torch.cat([self.autoencoder.decode(self.autoencoder.encode(x).latent_dist.mode()).sample.float() for x in images.split(32)])
+        shown = torch.stack([to_unsigned(images), to_unsigned(output)], dim=1)[: self.sheet]
+        save_sheet(out / "sheets" / f"{step:08d}.png", rearrange(shown, "(r s) p c h w -> (r p s) c h w", s=8), 8)
+        squared = (to_unsigned(output) - to_unsigned(images)).square().mean((1, 2, 3))
+        return {"pixels": float((output - images).abs().mean()), "psnr": float(-10 * squared.log10().mean())}
+
+    def export(self, folder: Path) -> None:
+        """Saves the model with the scaling factor that gives held-out latents unit variance."""
+        images = to_signed(pictures([self.validation[i] for i in range(len(self.validation))])).to(self.autoencoder.device)
+        latents = torch.cat([self.autoencoder.encode(x).latent_dist.mode() for x in images.split(32)])
+        self.autoencoder.register_to_config(scaling_factor=float(1 / latents.float().std()))
+        self.autoencoder.save_pretrained(folder)
+
+
+def coarse_error(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error after averaging 2 x 2 and 4 x 4 pixels."""
+    errors = [(F.avg_pool2d(output, k) - F.avg_pool2d(target, k)).abs().mean() for k in (2, 4)]
+    return sum(errors) / len(errors)
