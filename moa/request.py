@@ -1,0 +1,195 @@
+"""What a drawing run is asked for: the settings of conf/infer.yaml, checked before anything heavy is imported."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from moa.data.images import load_image, load_mask
+from moa.prompt.placeholders import names_in
+from moa.values import kind, number, one_of, side, text, texts, whole
+
+DTYPES = ("float32", "float16", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+EMBEDDING = ".safetensors"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showcase:
+    """A sheet of example subjects: prompts for one (<a>) and for two of them (<a>, <b>), and a picture's side in pixels."""
+
+    examples: str | None
+    scenes: list[str]
+    pairs: list[str]
+    tile: int
+
+    def __post_init__(self) -> None:
+        texts("showcase.scenes", self.scenes), texts("showcase.pairs", self.pairs)
+        whole("showcase.tile", self.tile, 32, 1024)
+        if self.examples is not None:
+            text("showcase.examples", self.examples)
+        for prompt, names in [(p, {"a"}) for p in self.scenes] + [(p, {"a", "b"}) for p in self.pairs]:
+            if set(names_in(prompt)) != names:
+                raise ValueError(f"showcase has the prompt {prompt!r}; it must name {' and '.join(f'<{n}>' for n in sorted(names))}, and no one else.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """All settings of a drawing run; the fields are the schema of conf/infer.yaml.
+
+    Errors: ValueError that names the setting, its value and what is allowed.
+    """
+
+    prior: str
+    adapters: dict[str, str | None]
+    prompt: str | None
+    negative_prompt: str | None
+    subjects: dict[str, str | list[str]]
+    nouns: dict[str, str]
+    routing: dict[str, str | list[float]]
+    steps: int
+    guidance: float
+    seed: int
+    count: int
+    height: int | None
+    width: int | None
+    scale: float
+    scales: dict[str, float]
+    window: list[float]
+    out: str | None
+    overlay: bool
+    device: str
+    dtype: str
+    showcase: Showcase
+
+    def __post_init__(self) -> None:
+        text("prior", self.prior)
+        for name in ("prompt", "negative_prompt", "out"):
+            if getattr(self, name) is not None:
+                text(name, getattr(self, name), empty=name == "negative_prompt")
+        for name in ("adapters", "subjects", "nouns", "routing", "scales"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"{name}={getattr(self, name)!r} is a {kind(getattr(self, name))}; give it by name, as in {name}.alice=...")
+        whole("steps", self.steps, 1, 1000), whole("count", self.count, 1, 10_000), whole("seed", self.seed, 0, 2**63 - 1)
+        number("guidance", self.guidance, 0, 100), number("scale", self.scale, 0, 1)
+        for name in ("height", "width"):
+            if getattr(self, name) is not None:
+                side(name, getattr(self, name))
+        _window(self.window)
+        if not isinstance(self.overlay, bool):
+            raise ValueError(f"overlay={self.overlay!r} is a {kind(self.overlay)}; give true or false.")
+        one_of("dtype", self.dtype, DTYPES)
+        one_of("device", self.device.partition(":")[0] if isinstance(self.device, str) else self.device, DEVICES)
+        for name, value in self.adapters.items():
+            if value is not None:
+                text(f"adapters.{name}", value)
+        for name, value in self.nouns.items():
+            text(f"nouns.{name}", value)
+        for name, value in self.scales.items():
+            number(f"scales.{name}", value, 0, 1)
+        _agree(self)
+
+    def record(self) -> dict:
+        """What a saved picture remembers."""
+        return {name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "overlay")}
+
+    def pictures(self) -> dict[str, list[Image.Image] | Path]:
+        """Every subject's pictures, read; or the path of its saved embedding.
+
+        Errors: ValueError naming the subject for a picture that cannot be read, or none.
+        """
+        return {name: _subject(f"subjects.{name}", value) for name, value in self.subjects.items()}
+
+    def regions(self) -> dict[str, Image.Image | list[float]]:
+        """Every region given: masks, read, and boxes.
+
+        Errors: ValueError naming the subject for what is neither.
+        """
+        return {name: _region(f"routing.{name}", value) for name, value in self.routing.items()}
+
+
+def read_request(values: dict) -> Request:
+    """The settings as a checked request.
+
+    Errors: ValueError for settings that are missing, unknown, or of a wrong kind.
+    """
+    try:
+        if not isinstance(values.get("showcase"), dict):
+            raise ValueError(f"showcase={values.get('showcase')!r} is a {kind(values.get('showcase'))}; give showcase.scenes=[...] and the like.")
+        return Request(**values | {"showcase": Showcase(**values["showcase"])})
+    except TypeError as error:
+        raise ValueError(f"The settings are not those of conf/infer.yaml: {error}. Take it as it is shipped and change values only.") from None
+
+
+def examples_of(folder: str | Path) -> dict[str, Path]:
+    """The example subjects of an adapter: its pictures by name.
+
+    Errors: ValueError for fewer than two.
+    """
+    found = {path.stem: path for path in sorted(Path(folder).glob("*")) if path.suffix.lower() in PICTURES}
+    if len(found) < 2:
+        raise ValueError(f"The showcase needs two example pictures or more in {str(folder)!r}, which has {len(found)}; set showcase.examples= to a folder of pictures, or give a prompt=.")
+    return found
+
+
+def _window(value) -> None:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"window={value!r} is no pair; give [start,end], fractions of the run, such as window=[0,0.8].")
+    for i, name in enumerate(("start", "end")):
+        number(f"window's {name}", value[i], 0, 1)
+    if value[0] >= value[1]:
+        raise ValueError(f"window={value!r} ends before it starts; give [start,end] with start < end.")
+
+
+def _agree(request: Request) -> None:
+    """ValueError where settings do not go together: subjects and prompt, names and subjects."""
+    if request.prompt is None:
+        if request.subjects:
+            raise ValueError(f"Subjects are given ({', '.join(request.subjects)}), but no prompt; add \"prompt=<{next(iter(request.subjects))}> in the snow\".")
+    else:
+        for name in request.subjects:
+            if name not in names_in(request.prompt):
+                raise ValueError(f"The subject {name!r} does not occur in the prompt {request.prompt!r}; write <{name}> where it belongs, or leave subjects.{name}= out.")
+    for group in ("nouns", "routing"):
+        for name in getattr(request, group):
+            if name not in request.subjects:
+                raise ValueError(f"{group}.{name} is about {name!r}, who is not among the subjects ({', '.join(request.subjects) or 'none'}); add subjects.{name}= or leave it out.")
+    for name in request.scales:
+        if name not in request.subjects and name not in request.adapters:
+            known = ", ".join([*request.subjects, *request.adapters]) or "none"
+            raise ValueError(f"scales.{name} is neither a subject nor an adapter; known are {known}.")
+    if request.subjects and not any(request.adapters.values()):
+        raise ValueError("Subjects are given, but every adapter is left out; set adapters.people= to a trained adapter, such as models/tiny-people.")
+
+
+def _subject(name: str, value) -> list[Image.Image] | Path:
+    paths = value if isinstance(value, list) else [value]
+    if not paths:
+        raise ValueError(f"{name} is an empty list; give one picture or more, as in {name}=[a.png,b.png].")
+    for i, path in enumerate(paths):
+        text(name if len(paths) == 1 else f"{name}[{i}]", path)
+    places = [Path(path).expanduser() for path in paths]
+    if len(places) == 1 and places[0].suffix == EMBEDDING:
+        if not places[0].is_file():
+            raise ValueError(f"{name}: there is no file at {str(places[0])!r}; check the path.")
+        return places[0]
+    return [_named(name, load_image, place) for place in places]
+
+
+def _region(name: str, value) -> Image.Image | list[float]:
+    if isinstance(value, list):
+        if len(value) != 4:
+            raise ValueError(f"{name}={value!r} has {len(value)} numbers; a box has four: [left,top,right,bottom] in pixels.")
+        for i, edge in enumerate(("left", "top", "right", "bottom")):
+            number(f"{name}'s {edge}", value[i], 0, 8192)
+        return value
+    text(name, value)
+    return _named(name, load_mask, Path(value).expanduser())
+
+
+def _named(name: str, read, path: Path):
+    try:
+        return read(path)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
