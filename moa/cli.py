@@ -1,21 +1,29 @@
 """What the command lines share: errors as one paragraph, run folders, the folder of the configuration."""
 
 import logging
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 CONF = Path(__file__).parent / "conf"
+MEGABYTE = 2**20
+
+
+def choices(group: str) -> list[str]:
+    """The files of a configuration group, by name."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns a ValueError or OSError into its message on stderr and exit code 2; anything else keeps its traceback."""
+    """Turns a ValueError or OSError into its message, one paragraph on stderr, and exit code 2; anything else keeps its traceback."""
     try:
         yield
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -36,3 +44,21 @@ def newest(folder: Path, usable: Callable[[Path], bool]) -> Path | None:
     """The last by name of the sub-folders that are usable, or None."""
     found = [path for path in sorted(folder.glob("*")) if path.is_dir() and usable(path)]
     return found[-1] if found else None
+
+
+def writable_folder(path: str | Path, *, needed: int = 16 * MEGABYTE) -> Path:
+    """The folder, made if need be, after a try at writing into it.
+
+    Errors: ValueError if it cannot be made or written to, or has fewer than `needed` bytes free.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"moa")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise ValueError(f"Nothing can be written to the folder {str(path)!r} ({error.strerror or error}); give another with out=.") from None
+    if free < needed:
+        raise ValueError(f"The disk of {str(path)!r} has {free // MEGABYTE} MB left, and {needed // MEGABYTE} are needed; make room, or give another folder with out=.")
+    return folder

@@ -1,7 +1,7 @@
 """Free text and paths on the command line, as typed, into what Hydra's grammar takes. Pure: a list of words to another."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -14,12 +14,21 @@ TAKES_A_WORD = frozenset("--cfg -c --package -p --config-path -cp --config-name 
 SWEEPING = frozenset(("-m", "--multirun"))
 
 
-def rewrite(words: list[str], *, text: Collection[str], groups: Collection[str], known: Collection[str] = ()) -> list[str]:
+def rewrite(
+    words: list[str],
+    *,
+    text: Collection[str],
+    groups: Collection[str],
+    lists: Collection[str],
+    files: Mapping[str, Collection[str]],
+    known: Collection[str] = (),
+) -> list[str]:
     """The words after the program's name, with every value that is `text` quoted and every key of `groups` allowed to be new.
 
-    `text` are patterns of keys ("prompt", "subjects.*"); `groups` are settings whose keys the user invents, as in
-    subjects.alice=a.png, and whose values may be lists, as in [a.png,b.png]. `known`, if given, are the settings there
-    are. Hydra's own options, +x, ~x, and values that are quoted already stay as they are.
+    `text` are patterns of keys ("prompt", "subjects.*"), `lists` those whose values may also be [a.png,b.png]; `groups`
+    are settings whose keys the user invents, as in subjects.alice=a.png. `files` are the choices of a group of files;
+    any other value is a path: prior=tiny stays, prior=my/model becomes prior.path="my/model". `known`, if given, are the
+    settings there are. Hydra's own options, +x, ~x, and values that are quoted already stay as they are.
     Errors: ValueError for a word that is neither an option nor name=value, an unknown setting, a name with other letters
     than a-z.
     """
@@ -30,10 +39,16 @@ def rewrite(words: list[str], *, text: Collection[str], groups: Collection[str],
             continue
         key, equals, value = word.partition("=")
         _check(word, key, bool(equals), groups, known)
-        grouped = "." in key and key.partition(".")[0] in groups
-        value = _value(value, grouped, sweep) if any(fnmatchcase(key, pattern) for pattern in text) else value
-        out.append(f"{'++' if grouped else ''}{key}={value}")
+        if key in files and not set(value.split(",") if sweep else [value]) <= set(files[key]):
+            key = f"{key}.path"
+        if _fits(key, text):
+            value = _value(value, _fits(key, lists), sweep)
+        out.append(f"{'++' if '.' in key and key.partition('.')[0] in groups else ''}{key}={value}")
     return out
+
+
+def _fits(key: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def _check(word: str, key: str, equals: bool, groups: Collection[str], known: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 """What a drawing run is asked for: the settings of conf/infer.yaml, checked before anything heavy is imported."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from PIL import Image
@@ -35,13 +35,28 @@ class Showcase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Which prior: its path or hub id, its number format, and the variant of its files (null: the plain ones)."""
+
+    path: str
+    dtype: str
+    variant: str | None
+
+    def __post_init__(self) -> None:
+        text("prior.path", self.path)
+        one_of("prior.dtype", self.dtype, DTYPES)
+        if self.variant is not None:
+            text("prior.variant", self.variant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """All settings of a drawing run; the fields are the schema of conf/infer.yaml.
 
     Errors: ValueError that names the setting, its value and what is allowed.
     """
 
-    prior: str
+    prior: Model
     adapters: dict[str, str | None]
     prompt: str | None
     negative_prompt: str | None
@@ -60,11 +75,9 @@ class Request:
     out: str | None
     overlay: bool
     device: str
-    dtype: str
     showcase: Showcase
 
     def __post_init__(self) -> None:
-        text("prior", self.prior)
         for name in ("prompt", "negative_prompt", "out"):
             if getattr(self, name) is not None:
                 text(name, getattr(self, name), empty=name == "negative_prompt")
@@ -79,7 +92,6 @@ class Request:
         _window(self.window)
         if not isinstance(self.overlay, bool):
             raise ValueError(f"overlay={self.overlay!r} is a {kind(self.overlay)}; give true or false.")
-        one_of("dtype", self.dtype, DTYPES)
         one_of("device", self.device.partition(":")[0] if isinstance(self.device, str) else self.device, DEVICES)
         for name, value in self.adapters.items():
             if value is not None:
@@ -114,10 +126,13 @@ def read_request(values: dict) -> Request:
 
     Errors: ValueError for settings that are missing, unknown, or of a wrong kind.
     """
+    parts = {"prior": Model, "showcase": Showcase}
+    for name in parts:
+        if not isinstance(values.get(name), dict):
+            raise ValueError(f"{name}={values.get(name)!r} is a {kind(values.get(name))}; set its parts, as in {name}.{fields(parts[name])[0].name}=...")
     try:
-        if not isinstance(values.get("showcase"), dict):
-            raise ValueError(f"showcase={values.get('showcase')!r} is a {kind(values.get('showcase'))}; give showcase.scenes=[...] and the like.")
-        return Request(**values | {"showcase": Showcase(**values["showcase"])})
+        made = {name: part(**{k: v for k, v in values[name].items() if k != "_target_"}) for name, part in parts.items()}
+        return Request(**values | made)
     except TypeError as error:
         raise ValueError(f"The settings are not those of conf/infer.yaml: {error}. Take it as it is shipped and change values only.") from None
 

@@ -91,15 +91,16 @@ def sheet(rows: Sequence[Row], *, tile: int = 160) -> Image.Image:
             ImageDraw.Draw(canvas).text((head + GAP + i * (2 * tile + 2 * GAP), top + font.size), title, INK, font, anchor="lm")
         side = tile // len(row.heads) if row.heads else tile
         for i, picture in enumerate(row.heads):
-            canvas.paste(_fit(picture, side), (GAP + i * side, below + (tile - side) // 2))
+            canvas.paste(fit(picture, side), (GAP + i * side, below + (tile - side) // 2))
         for i, cell in enumerate(row.cells):
             for j, picture in enumerate(cell):
-                canvas.paste(_fit(picture, tile), (head + GAP + i * (2 * tile + 2 * GAP) + j * (tile + 2), below))
+                canvas.paste(fit(picture, tile), (head + GAP + i * (2 * tile + 2 * GAP) + j * (tile + 2), below))
         top += height
     return canvas
 
 
-def _fit(picture: Image.Image, side: int) -> Image.Image:
+def fit(picture: Image.Image, side: int) -> Image.Image:
+    """The picture resized so that its longer side is `side` pixels."""
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)

@@ -11,7 +11,7 @@ import torch
 
 from moa.pipelines.output import MoAOutput
 from moa.pipelines.plan import Plan, Region, Scale, SubjectInput, choose_adapter, embed, make_plan, per_prompt, with_noun
-from moa.prior.load import family_of, find_model
+from moa.prior.load import explained, family_of, find_model
 from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import names_in
 from moa.prompt.subject import SubjectEmbedding
@@ -41,7 +41,8 @@ class MoAPipeline:
         place = find_model(path)
         family = cls if cls is not MoAPipeline else _class_for(family_of(place))
         stock.setdefault("use_safetensors", True)
-        pipe = super(MoAPipeline, family).from_pretrained(place, **stock)
+        with explained(path):
+            pipe = super(MoAPipeline, family).from_pretrained(place, **stock)
         pipe.__dict__["_encoders"] = {}
         for folder in sorted(Path(place).glob(f"{ADAPTERS}/*/")):
             pipe.load_moa(folder, adapter_name=folder.name)

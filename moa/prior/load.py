@@ -1,22 +1,16 @@
 """Finding and loading a prior: an embedded model, a diffusers folder, or a hub id."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
+from moa.places import find_model
 from moa.prior.families import FAMILIES
 from moa.prior.prior import Prior
-
-MODELS = Path(__file__).parents[1] / "models"
-
-
-def find_model(path: str | Path) -> str:
-    """A folder as it is, an embedded model by "models/tiny" or "tiny" from anywhere, or else the hub id itself."""
-    if Path(path).is_dir():
-        return str(path)
-    inside = MODELS / str(path).removeprefix("models/")
-    return str(inside) if inside.is_dir() else str(path)
 
 
 def family_of(path: str | Path):
@@ -29,7 +23,10 @@ def family_of(path: str | Path):
         raise ValueError(f"The folder {str(path)!r} holds no model_index.json; give a diffusers model folder (models/tiny is one) or a hub id.")
     if not Path(path).is_dir():
         index = Path(_from_hub(str(path)))
-    found = json.loads(index.read_text()).get("_class_name")
+    try:
+        found = json.loads(index.read_text()).get("_class_name")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{str(index)!r} is damaged ({error}); fetch the model again.") from error
     for stock, family in FAMILIES.items():
         if found in (stock, f"MoA{stock}"):
             return family
@@ -46,6 +43,16 @@ def _from_hub(repo_id: str) -> str:
         raise ValueError(f"No model at {repo_id!r}: no such folder here, and as a hub id it gave: {error}") from error
 
 
+@contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """Whatever the libraries raise for a model that is incomplete or damaged, as one ValueError naming it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:400]
+        raise ValueError(f"The model {str(path)!r} cannot be opened: a file of it is missing or damaged ({reason}). Fetch it again.") from error
+
+
 def load_prior(path: str | Path, *, dtype: str = "float32", variant: str | None = None) -> Prior:
     """Load a prior for training: frozen, safetensors only.
 
@@ -53,6 +60,7 @@ def load_prior(path: str | Path, *, dtype: str = "float32", variant: str | None 
     """
     place = find_model(path)
     family = family_of(place)
-    pipe = family.STOCK.from_pretrained(place, dtype=getattr(torch, dtype), variant=variant, use_safetensors=True)
+    with explained(path):
+        pipe = family.STOCK.from_pretrained(place, dtype=getattr(torch, dtype), variant=variant, use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     return Prior(pipe, family, name=str(path))

@@ -1,0 +1,179 @@
+"""From a checked request to picture files: opening the pipeline, drawing, saving."""
+
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from PIL import Image, PngImagePlugin
+
+from moa._version import __version__
+from moa.data.images import load_image
+from moa.pipelines import MoAPipeline
+from moa.pipelines.overlay import Row, fit, overlay, sheet, spotlight
+from moa.pipelines.plan import with_noun
+from moa.places import find_model
+from moa.prompt.subject import SubjectEmbedding
+from moa.request import Request
+from moa.where import MoAAdapter
+
+log = logging.getLogger("moa.infer")
+CHUNK = "moa"
+
+
+def open_pipeline(request: Request) -> MoAPipeline:
+    """The pipeline with the adapters that the request needs, on its device; adapters are read first, as they are small.
+
+    Errors: ValueError for a device that is not here, and as `MoAPipeline`.
+    """
+    quiet()
+    device = find_device(request.device)
+    wanted = {name: path for name, path in request.adapters.items() if path and (request.subjects or request.prompt is None)}
+    adapters = {name: MoAAdapter.from_pretrained(find_model(Path(path).expanduser())) for name, path in wanted.items()}
+    pipe = MoAPipeline.from_pretrained(Path(request.prior.path).expanduser(), dtype=getattr(torch, request.prior.dtype), variant=request.prior.variant)
+    pipe.to(device).set_progress_bar_config(disable=True)
+    with notes():
+        for name, adapter in adapters.items():
+            pipe.load_moa(adapter, name)
+    pipe.set_moa_scale(request.scale, window=tuple(request.window))
+    if request.scales:
+        pipe.set_moa_scale(request.scales, window=tuple(request.window))
+    return pipe
+
+
+def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mapping, out: Path) -> Iterator[Path]:
+    """Draws `count` pictures, one seed each; yields every file as it is written, pictures and routing overlays."""
+    subjects = {name: embed(pipe, name, given, request.nouns.get(name)) for name, given in pictures.items()}
+    for seed in range(request.seed, request.seed + request.count):
+        start = time.perf_counter()
+        answer = call(pipe, request, request.prompt, subjects, regions, seed)
+        image, maps, path = answer.images[0], maps_of(answer)[0], free_path(out, seed)
+        save(image, path, request.record() | {"seed": seed})
+        yield path
+        if request.overlay and maps:
+            beside = path.with_suffix(".routing.png")
+            overlay(image, maps).save(beside)
+            yield beside
+        log.info("seed %d in %.2f s", seed, time.perf_counter() - start)
+
+
+def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Path], out: Path) -> Iterator[Path]:
+    """Draws a sheet: each example subject in every scene, then two together, with the routing beside each picture."""
+    show, rows = request.showcase, []
+    pictures = {name: load_image(path) for name, path in examples.items()}
+    subjects = {name: pipe.encode_subject(picture) for name, picture in pictures.items()}
+    names = list(examples)
+    casts = [({"a": name}, show.scenes) for name in names] + [({"a": a, "b": b}, show.pairs) for a, b in zip(names[::2], names[1::2], strict=False)]
+    for cast, prompts in casts:
+        start = time.perf_counter()
+        answer = call(pipe, request, prompts, {name: subjects[who] for name, who in cast.items()}, {}, request.seed)
+        lit = [spotlight(fit(image, 2 * show.tile), list(maps.values()), line=show.tile / 40) for image, maps in zip(answer.images, maps_of(answer), strict=True)]
+        first = len(rows) in (0, len(names))
+        rows.append(Row(tuple(pictures[who] for who in cast.values()), tuple(zip(answer.images, lit, strict=True)), tuple(map(title, prompts)) if first else ()))
+        log.info("%s in %.1f s", " and ".join(cast.values()), time.perf_counter() - start)
+    path = out / "showcase.png"
+    save(sheet(rows, tile=show.tile), path, request.record() | {"scenes": show.scenes, "pairs": show.pairs})
+    yield path
+
+
+def call(pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping, regions: Mapping, seed: int):
+    """One call of the pipeline; each picture has a generator of its own, and warnings become notes on stderr."""
+    many = len(prompt) if isinstance(prompt, list) else 0
+    generator = [torch.Generator().manual_seed(seed) for _ in range(many)] if many else torch.Generator().manual_seed(seed)
+    negative = [request.negative_prompt] * many if many and request.negative_prompt else request.negative_prompt
+    with notes():
+        return pipe(
+            prompt, subjects=subjects or None, routing=regions or None, output_routing=bool(subjects), negative_prompt=negative,
+            num_inference_steps=request.steps, guidance_scale=request.guidance, height=request.height, width=request.width, generator=generator,
+        )  # fmt: skip
+
+
+def embed(pipe: MoAPipeline, name: str, given: Path | Sequence[Image.Image], noun: str | None) -> SubjectEmbedding:
+    """A subject's embedding, from its file or its pictures, for the adapter that has its noun.
+
+    Errors: ValueError where several adapters are loaded and no noun decides.
+    """
+    nouns = {adapter: its.config.noun for adapter, its in pipe.moa_adapters.items()}
+    fitting = list(nouns) if len(nouns) == 1 else [adapter for adapter in nouns if nouns[adapter] == noun]
+    if len(fitting) != 1:
+        known = ", ".join(f"{adapter} ({its})" for adapter, its in nouns.items())
+        raise ValueError(f"Several adapters are loaded, with the nouns {known}; say which one draws {name!r} with nouns.{name}= and one of these nouns.")
+    if isinstance(given, Path):
+        return with_noun(SubjectEmbedding.load(given), noun, fitting[0])
+    return pipe.encode_subject(given, noun=noun, adapter=fitting[0])
+
+
+def find_device(name: str) -> str:
+    """The device asked for, or with "auto" the best there is.
+
+    Errors: ValueError for one that is not here.
+    """
+    here = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0, "mps": int(torch.backends.mps.is_available())}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if here[device])
+    device, _, index = name.partition(":")
+    if not (index or "0").isdigit() or int(index or 0) >= here[device]:
+        raise ValueError(f"device={name!r} is not here; choose one of auto, {', '.join(device for device in here if here[device])}.")
+    return name
+
+
+def maps_of(answer) -> list[dict[str, np.ndarray]]:
+    """Where each subject of each picture was drawn; empty without subjects."""
+    rows = getattr(answer, "subject_maps", None) or [{} for _ in answer.images]
+    return [{name: found.float().cpu().numpy() for name, found in row.items()} for row in rows]
+
+
+def title(prompt: str) -> str:
+    """What a prompt says besides its subjects."""
+    return prompt.replace("<a> and <b>", "").replace("<a>", "").strip(" ,")
+
+
+def free_path(out: Path, seed: int) -> Path:
+    """seed_7.png, or seed_7_2.png and so on where that is taken: no picture is overwritten."""
+    names = (f"seed_{seed}{'' if n == 1 else f'_{n}'}.png" for n in range(1, sys.maxsize))
+    return next(out / name for name in names if not (out / name).exists())
+
+
+def save(image: Image.Image, path: Path, settings: dict) -> None:
+    """Writes a PNG with its settings as JSON in the text chunk "moa", and the prompt in one of its own."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("Software", f"moa {__version__}")
+    chunks.add_text("prompt", settings["prompt"] or "")
+    chunks.add_text(CHUNK, json.dumps(settings, ensure_ascii=False))
+    image.save(path, pnginfo=chunks)
+
+
+def read_settings(path: str | Path) -> dict:
+    """The settings that a picture was drawn with.
+
+    Errors: ValueError for a picture without them.
+    """
+    with Image.open(path) as image:
+        if CHUNK not in image.info:
+            raise ValueError(f"{str(path)!r} has no settings in it; give a PNG drawn by infer.py, as it was saved.")
+        return json.loads(image.info[CHUNK])
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Warnings meant for the user become one line each on stderr, every time; others stay unseen."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning):
+        log.warning("note: %s", text)
+
+
+def quiet() -> None:
+    """No loading bars and no advice of the libraries underneath."""
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()

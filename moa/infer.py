@@ -1,0 +1,78 @@
+"""`python infer.py` and `python -m moa.infer`: draws a prompt with its subjects, or a sheet of example subjects without one."""
+
+import logging
+import os
+import sys
+import time
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from moa.cli import CONF, choices, plain_errors, show_log, writable_folder
+from moa.overrides import rewrite
+from moa.places import find_model
+from moa.request import Request, examples_of, read_request
+
+log = logging.getLogger("moa.infer")
+
+SETTINGS = (*(field.name for field in fields(Request)), "hydra")
+GROUPS = ("subjects", "nouns", "routing", "scales", "adapters")
+TEXT = ("prompt", "negative_prompt", "prior.path", "out", "showcase.examples", "subjects.*", "nouns.*", "routing.*", "adapters.*")
+LISTS = ("subjects.*", "routing.*")
+
+
+def run(config: DictConfig) -> list[Path]:
+    """Draws what the configuration says and prints the files written. Errors in it are ValueErrors, before any work."""
+    start = time.perf_counter()
+    try:
+        request = read_request(OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    pictures, regions = request.pictures(), request.regions()
+    examples = examples_of(showcase_folder(request)) if request.prompt is None else {}
+    out = writable_folder(request.out or Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+    from moa.drawing import draw, draw_showcase, open_pipeline  # imports torch and diffusers: only now
+
+    pipe = open_pipeline(request)
+    log.info("%s on %s, ready in %.1f s", request.prior.path, pipe.device, time.perf_counter() - start)
+    files = draw_showcase(pipe, request, examples, out) if request.prompt is None else draw(pipe, request, pictures, regions, out)
+    paths = []
+    for path in files:
+        print(path, flush=True)
+        paths.append(path)
+    return paths
+
+
+def showcase_folder(request: Request) -> Path:
+    """Where the example subjects are: as set, or beside the first adapter.
+
+    Errors: ValueError where there is no adapter to show.
+    """
+    first = next((path for path in request.adapters.values() if path), None)
+    if first is None:
+        raise ValueError("There is no prompt and no adapter, so there is nothing to show; give a prompt=, or adapters.people=models/tiny-people.")
+    return Path(request.showcase.examples or Path(find_model(first)) / "examples").expanduser()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="infer")
+def _hydra_main(config: DictConfig) -> None:
+    show_log()
+    with plain_errors():
+        run(config)
+
+
+def main() -> None:
+    """The command line: free text and paths are quoted for Hydra before it reads them."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
+    with plain_errors():
+        sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=GROUPS, lists=LISTS, files={"prior": choices("prior")}, known=SETTINGS)
+    _hydra_main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
