@@ -42,6 +42,15 @@ def load_mask(source: str | os.PathLike | Image.Image, *, max_pixels: int = MAX_
     return mask
 
 
+def has_alpha(file: str | os.PathLike) -> bool:
+    """Whether a picture file carries a mask in itself: an alpha channel or a transparent colour that is used.
+
+    Errors: ValueError as `load_image`.
+    """
+    image, _ = _read(file, MAX_PIXELS)
+    return is_transparent(image) and image.convert("RGBA").getchannel("A").getextrema()[0] < 128
+
+
 def is_transparent(image: Image.Image) -> bool:
     """Whether a picture has an alpha channel, or a transparent colour."""
     return image.mode in TRANSPARENT or "transparency" in image.info

@@ -18,11 +18,9 @@ def family_of(path: str | Path):
 
     Errors: ValueError for a folder that is none, an id that cannot be had, and a family that is not supported.
     """
-    index = Path(path) / "model_index.json"
-    if Path(path).is_dir() and not index.is_file():
+    if Path(path).is_dir() and not (Path(path) / "model_index.json").is_file():
         raise ValueError(f"The folder {str(path)!r} holds no model_index.json; give a diffusers model folder (models/tiny is one) or a hub id.")
-    if not Path(path).is_dir():
-        index = Path(_from_hub(str(path)))
+    index = _file(str(path), "model_index.json")
     try:
         found = json.loads(index.read_text()).get("_class_name")
     except (ValueError, AttributeError) as error:
@@ -33,14 +31,31 @@ def family_of(path: str | Path):
     raise ValueError(f"{str(path)!r} is a {found}; moa works with {' and '.join(FAMILIES)}.")
 
 
-def _from_hub(repo_id: str) -> str:
+def pixels_of(path: str | Path) -> int:
+    """Side of the pictures that a prior draws by default, in pixels, read off its configuration files alone.
+
+    Errors: ValueError as `family_of`.
+    """
+    place = find_model(path)
+    family_of(place)
+    with explained(path):
+        unet, vae = (json.loads(_file(place, f"{part}/config.json").read_text()) for part in ("unet", "vae"))
+        return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
+
+
+def _file(place: str, name: str) -> Path:
+    return Path(place) / name if Path(place).is_dir() else Path(_from_hub(place, name))
+
+
+def _from_hub(repo_id: str, name: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return hf_hub_download(repo_id, "model_index.json")
+        return hf_hub_download(repo_id, name)
     except (HFValidationError, OSError) as error:
-        raise ValueError(f"No model at {repo_id!r}: no such folder here, and as a hub id it gave: {error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"No model at {repo_id!r}: no such folder here, and as a hub id it gave: {reason}. Check the path, or the network.") from error
 
 
 @contextmanager
