@@ -75,7 +75,7 @@ def _text_encoder(width: int, vocabulary: int, projection: int | None = None):
 def make_pipeline(family: str, seed: int = 0):
     """A complete random stock pipeline of a family."""
     torch.manual_seed(seed)
-    tokenizer = train_tokenizer([" ".join(WORDS)] * 4, vocabulary=600, whole_words=WORDS)
+    tokenizer = train_tokenizer([" ".join(WORDS)] * 4, vocabulary=600)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, block_out_channels=(8, 8),
         norm_num_groups=4, latent_channels=4, sample_size=16,
@@ -97,7 +97,7 @@ def make_pipeline(family: str, seed: int = 0):
         )  # fmt: skip
         return StableDiffusionXLPipeline(**parts)
     prediction = "v_prediction" if family == "sd21" else "epsilon"
-    parts |= dict(text_encoder=_text_encoder(UNETS[family]["cross_attention_dim"], len(tokenizer)), scheduler=DDIMScheduler(prediction_type=prediction))
+    parts |= dict(text_encoder=_text_encoder(UNETS[family]["cross_attention_dim"], len(tokenizer)), scheduler=DDIMScheduler(prediction_type=prediction, steps_offset=1, clip_sample=False))
     return StableDiffusionPipeline(**parts, safety_checker=None, requires_safety_checker=False)
 
 
