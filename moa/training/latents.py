@@ -30,10 +30,11 @@ class Latents(Dataset):
 
     def __init__(self, bank: Bank, *, autoencoder: str | Path, cache: str | Path) -> None:
         cache, about = Path(cache), Path(cache).with_suffix(".json")
-        facts = {"weights": _fingerprint(Path(autoencoder)), "bank": str(bank.path), "count": len(bank)}
+        model = load_autoencoder(autoencoder)
+        facts = {"weights": _fingerprint(model), "bank": str(bank.path), "count": len(bank)}
         if not (cache.exists() and about.exists() and json.loads(about.read_text()) == facts):
             log.info("encoding %d pictures to %s", len(bank), cache)
-            _replace(cache, encode(bank, AutoencoderKL.from_pretrained(autoencoder, use_safetensors=True)))
+            _replace(cache, encode(bank, model))
             about.write_text(json.dumps(facts))
         self.latents, self.captions = torch.from_numpy(np.load(cache)), bank.captions
 
@@ -42,6 +43,13 @@ class Latents(Dataset):
 
     def __getitem__(self, index: int) -> LatentText:
         return LatentText(self.latents[index], self.captions[index])
+
+
+def load_autoencoder(folder: str | Path) -> AutoencoderKL:
+    """The autoencoder of a folder, in float32; ValueError where there is none."""
+    if not (Path(folder) / "config.json").exists():
+        raise ValueError(f"{folder} holds no autoencoder (no config.json); train one: python train.py experiment=tiny_autoencoder")
+    return AutoencoderKL.from_pretrained(folder, use_safetensors=True)
 
 
 @torch.no_grad()
@@ -57,11 +65,13 @@ def encode(bank: Bank, autoencoder: AutoencoderKL, batch: int = 64) -> np.ndarra
     return np.concatenate(rows)
 
 
-def _fingerprint(folder: Path) -> str:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"{folder} holds no autoencoder (no .safetensors file); train one with experiment=tiny_autoencoder")
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _fingerprint(model: AutoencoderKL) -> str:
+    """A hash of what latents depend on: the encoder's half of the weights and the scaling factor."""
+    digest = hashlib.sha256(str(model.config.scaling_factor).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith(("encoder.", "quant_conv.")):
+            digest.update(tensor.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _replace(path: Path, array: np.ndarray) -> None:

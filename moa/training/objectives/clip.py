@@ -20,6 +20,7 @@ from moa.training.bank import Bank, Captioned, pictures
 from moa.training.tokenizer import save_tokenizer, train_tokenizer
 
 MEAN, STD = 0.5, 0.5
+ATTENTION = "eager"  # its gradient is several times faster than the fused one's on a CPU, and as fast on these short sequences elsewhere
 
 
 class PictureTexts(NamedTuple):
@@ -45,7 +46,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer, *, width: int, layers: int, heads
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return CLIPTextModelWithProjection(config)
+    return CLIPTextModelWithProjection._from_config(config, attn_implementation=ATTENTION)
 
 
 def new_image_encoder(*, width: int, layers: int, heads: int, projection: int, size: int, patch: int) -> CLIPVisionModelWithProjection:
@@ -60,7 +61,7 @@ def new_image_encoder(*, width: int, layers: int, heads: int, projection: int, s
         patch_size=patch,
         hidden_act="quick_gelu",
     )
-    return CLIPVisionModelWithProjection(config)
+    return CLIPVisionModelWithProjection._from_config(config, attn_implementation=ATTENTION)
 
 
 def new_clip(
@@ -68,19 +69,22 @@ def new_clip(
     captions: Bank,
     validation: Dataset,
     vocabulary: int,
-    width: int,
+    text_width: int,
     text_layers: int,
+    image_width: int,
     image_layers: int,
-    heads: int,
+    head_width: int,
     projection: int,
     size: int,
     patch: int,
 ) -> "ClipObjective":
     """An untrained CLIP whose tokenizer knows the words of a bank's captions."""
     tokenizer = train_tokenizer(captions.captions, vocabulary=vocabulary)
-    text_encoder = new_text_encoder(tokenizer, width=width, layers=text_layers, heads=heads, projection=projection)
+    text_encoder = new_text_encoder(
+        tokenizer, width=text_width, layers=text_layers, heads=text_width // head_width, projection=projection
+    )
     image_encoder = new_image_encoder(
-        width=width, layers=image_layers, heads=heads, projection=projection, size=size, patch=patch
+        width=image_width, layers=image_layers, heads=image_width // head_width, projection=projection, size=size, patch=patch
     )
     return ClipObjective(tokenizer, text_encoder, image_encoder, validation=validation)
 

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from moa.diffusion import add_noise, target
 from moa.training.cpu import quicken
-from moa.training.latents import Latents, LatentText
+from moa.training.latents import Latents, LatentText, load_autoencoder
 from moa.training.objectives.tiny_folder import save_folder
 from moa.training.sheets import save_sheet
 
@@ -78,7 +78,7 @@ class PriorObjective(nn.Module):
         self.tokenizer = CLIPTokenizer.from_pretrained(Path(clip) / "tokenizer")
         self.text_encoder = CLIPTextModel.from_pretrained(Path(clip) / "text_encoder", use_safetensors=True)
         self.image_encoder = CLIPVisionModelWithProjection.from_pretrained(Path(clip) / "image_encoder", use_safetensors=True)
-        self.autoencoder = AutoencoderKL.from_pretrained(autoencoder, use_safetensors=True)
+        self.autoencoder = load_autoencoder(autoencoder)
         self.image_encoder.requires_grad_(False)
         self.autoencoder.requires_grad_(False)
         self.validation, self.empty_share, self.guidance, self.sheet = validation, empty_share, guidance, sheet

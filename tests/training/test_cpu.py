@@ -1,0 +1,38 @@
+"""The quick convolution is the library's convolution."""
+
+import pytest
+import torch
+from torch import nn
+
+from moa.training.cpu import QuickConv2d, quicken
+
+
+def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    x = x.clone().requires_grad_()
+    layer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(x)
+    output.float().square().sum().backward()
+    return [output.detach(), x.grad, layer.weight.grad, layer.bias.grad]
+
+
+@pytest.mark.parametrize(("c", "k", "stride", "padding"), [(8, 3, 1, 1), (80, 3, 1, 1), (80, 3, 2, 0), (80, 3, 2, 1), (80, 1, 1, 0)])
+def test_same_result_and_gradients(c: int, k: int, stride: int, padding: int) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(c, 16, k, stride, padding), torch.randn(2, c, 9, 9)
+    usual = gradients(layer, x)
+    assert type(quicken(nn.Sequential(layer))[0]) is QuickConv2d
+    for quick, other in zip(gradients(layer, x), usual, strict=True):
+        torch.testing.assert_close(quick.float(), other.float(), rtol=0.03, atol=0.03 * float(other.abs().max()))
+
+
+def test_untouched_without_autocast() -> None:
+    layer, x = nn.Conv2d(8, 8, 3), torch.randn(1, 8, 9, 9)
+    usual = layer(x)
+    assert torch.equal(quicken(layer)(x), usual)
+    assert layer.state_dict().keys() == {"weight", "bias"}
+
+
+def test_grouped_convolutions_stay() -> None:
+    layer = nn.Conv2d(8, 8, 3, groups=2)
+    assert type(quicken(layer)) is nn.Conv2d

@@ -1,0 +1,174 @@
+"""The loop: exact resumption, what trains, what stops it, what it reports."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from toys import Ramp, Toy
+from torch import Tensor
+
+from moa.training import checkpoint
+from moa.training.loop import Report, train
+
+SMALL = dict(batch_size=6, learning_rate=0.05, steps=12, ema_decay=0.9, weight_decay=0.1, schedule="cosine", cpu=True)
+
+
+def run(toy: Toy, out: Path, **changes: object) -> list[Report]:
+    return list(train(toy, Ramp(), out=out, **(SMALL | changes)))
+
+
+def final(out: Path) -> dict[str, dict[str, Tensor]]:
+    return dict(checkpoint.load(checkpoint.latest(out / "checkpoints")).tensors)
+
+
+def same(a: dict[str, dict[str, Tensor]], b: dict[str, dict[str, Tensor]]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[group][name], b[group][name]) for group in a for name in a[group])
+
+
+def test_learns_and_reports(tmp_path: Path) -> None:
+    toy = Toy(noisy=False)
+    reports = run(toy, tmp_path, steps=60, weight_decay=0.0)
+    assert [report.step for report in reports] == list(range(1, 61))
+    assert reports[-1].parts["fit"] < 0.2 * reports[0].parts["fit"]
+    assert reports[0].parts.keys() == {"fit", "size"} and reports[0].pictures_per_second > 0
+    assert reports[-1].learning_rate < 1e-4 < reports[0].learning_rate
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resuming_is_bit_exact(tmp_path: Path, accumulate: int) -> None:
+    run(Toy(), tmp_path / "whole", accumulate=accumulate)
+    for report in train(Toy(), Ramp(), out=tmp_path / "cut", **SMALL, accumulate=accumulate, checkpoint_every=5):
+        torch.rand(report.step)  # a consumer's use of the global generator changes nothing
+        if report.step == 7:
+            break  # the last checkpoint is that of step 5
+    assert [path.name for path in checkpoint.step_folders(tmp_path / "cut" / "checkpoints")] == ["step_00000005"]
+    reports = run(Toy(), tmp_path / "cut", accumulate=accumulate, resume="latest")
+    assert reports[0].step == 6
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
+
+
+def test_workers_and_validation_change_nothing(tmp_path: Path) -> None:
+    run(Toy(), tmp_path / "plain")
+    run(Toy(), tmp_path / "workers", workers=2, validate_every_minutes=0.0)
+    assert same(final(tmp_path / "plain"), final(tmp_path / "workers"))
+
+
+def test_accumulation_equals_the_big_batch(tmp_path: Path) -> None:
+    run(Toy(noisy=False), tmp_path / "big")
+    run(Toy(noisy=False), tmp_path / "parts", accumulate=3)
+    big, parts = final(tmp_path / "big"), final(tmp_path / "parts")
+    for name, tensor in big["trainable"].items():
+        torch.testing.assert_close(parts["trainable"][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_trains_exactly_what_requires_a_gradient(tmp_path: Path) -> None:
+    toy = Toy()
+    before = {name: p.clone() for name, p in toy.named_parameters()}
+    run(toy, tmp_path)
+    changed = {name for name, p in toy.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"layer.weight", "layer.bias"} == final(tmp_path)["trainable"].keys()
+    assert all(p.grad is None for p in toy.prior.parameters())
+
+
+def test_export_sees_the_averages_and_leaves_the_parameters(tmp_path: Path) -> None:
+    toy = Toy()
+    run(toy, tmp_path / "run", export=tmp_path / "result")
+    saved = final(tmp_path / "run")
+    assert torch.equal(toy.exported, saved["average"]["layer.weight"])
+    assert torch.equal(toy.layer.weight, saved["trainable"]["layer.weight"])
+    assert not torch.equal(toy.exported, toy.layer.weight)
+
+
+def test_a_loss_that_is_not_finite_names_its_part_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"step 7: size = inf; losses must be finite"):
+        run(Toy(break_at=8), tmp_path, checkpoint_every=3)
+    assert checkpoint.latest(tmp_path / "checkpoints").name == "step_00000006"
+
+
+def test_a_gradient_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    toy = Toy(noisy=False)
+    toy.layer.weight.register_hook(lambda grad: grad * float("nan"))
+    with pytest.raises(ValueError, match=r"the gradient of layer\.weight is not finite \(1 such"):
+        run(toy, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": None}, "neither steps nor max_minutes"),
+        ({"schedule": "linear"}, "schedule='linear' is not known"),
+        ({"batch_size": 7, "accumulate": 2}, "batch_size=7 cannot be cut"),
+        ({"ema_decay": 1.0}, "ema_decay=1.0 is out of range"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(Toy(), tmp_path, **changes)
+
+
+def test_a_folder_with_checkpoints_is_not_started_over(tmp_path: Path) -> None:
+    run(Toy(), tmp_path)
+    with pytest.raises(ValueError, match="already holds checkpoints"):
+        run(Toy(), tmp_path)
+    with pytest.raises(ValueError, match="was trained with .*'batch_size': 6"):
+        run(Toy(), tmp_path, resume="latest", batch_size=5)
+
+
+def test_what_trains_must_be_float32(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layer.weight is torch.float16"):
+        run(Toy().half(), tmp_path)
+    with pytest.raises(ValueError, match="no parameter that requires a gradient"):
+        run(Toy().requires_grad_(False), tmp_path)
+
+
+def test_minutes_end_a_run(tmp_path: Path) -> None:
+    reports = run(Toy(), tmp_path, steps=None, max_minutes=0.005)
+    assert reports[-1].minutes >= 0.005 > reports[-2].minutes
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from toys import Ramp, Toy
+from moa.training.loop import train
+for report in train(Toy(), Ramp(), out={out!r}, batch_size=6, learning_rate=0.05, steps={steps}, ema_decay=0.9, checkpoint_every=1, cpu=True, resume={resume!r}):
+    print(report.step, flush=True)
+"""
+
+
+def start(out: Path, steps: int, resume: str) -> subprocess.Popen:
+    code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(out), steps=steps, resume=resume)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
+    process = start(tmp_path / "cut", 400, "none")
+    while int(process.stdout.readline()) < 5:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    reached = int(checkpoint.latest(tmp_path / "cut" / "checkpoints").name.removeprefix("step_"))
+    assert 5 <= reached < 400
+    settings = SMALL | {"weight_decay": 0.0, "schedule": "constant", "steps": reached + 3}
+    run(Toy(), tmp_path / "cut", **settings, resume="latest")
+    run(Toy(), tmp_path / "whole", **settings)
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
+
+
+def test_ctrl_c_saves_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    last = 0
+    for report in train(Toy(), Ramp(), out=tmp_path, **(SMALL | {"steps": 1000})):
+        last = report.step
+        if last == 3:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.01)
+    assert last == 3 and checkpoint.latest(tmp_path / "checkpoints").name == "step_00000004"
+    assert "interrupted" in caplog.text
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,0 +1,62 @@
+"""Small objectives and data for the tests of the training loop."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+
+class Rows(NamedTuple):
+    x: Tensor
+
+
+class Ramp(Dataset):
+    """Row i is a fixed random vector of width 4."""
+
+    def __init__(self, count: int = 50) -> None:
+        self.rows = torch.randn(count, 4, generator=torch.Generator().manual_seed(9))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.rows[index]
+
+    def collate(self, rows: list[Tensor]) -> Rows:
+        return Rows(torch.stack(rows))
+
+
+class Toy(nn.Module):
+    """A frozen layer and a trained one; noise, dropout and the global generators all enter the loss when `noisy`."""
+
+    def __init__(self, *, noisy: bool = True, break_at: int | None = None, pause: float = 0.0) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.prior, self.layer = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 4)
+            self.dropout = nn.Dropout(0.5)
+        self.noisy, self.break_at, self.calls, self.pause = noisy, break_at, 0, pause
+        self.exported: Tensor | None = None
+
+    def forward(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        self.calls += 1
+        target = self.prior(batch.x)
+        answer = self.layer(batch.x)
+        if self.noisy:
+            target = target + torch.randn(target.shape, generator=generator) + 0.1 * torch.rand(())
+            answer = self.dropout(answer)
+        fit = (answer - target).square().mean()
+        size = answer.abs().mean()
+        if self.break_at == self.calls:
+            size = size / 0
+        return fit + 0.1 * size, {"fit": fit, "size": size}
+
+    def validate(self, out: Path, step: int, generator: torch.Generator) -> dict[str, float]:
+        torch.rand(5)
+        return {"seen": float(step), "weight": float(self.layer.weight.sum())}
+
+    def export(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.exported = self.layer.weight.detach().clone()
