@@ -39,11 +39,10 @@ class MoAPipeline:
         Errors: ValueError for a folder or id that is no model, or of a family that is not supported.
         """
         place = find_model(path)
-        family = cls if cls is not MoAPipeline else _class_for(family_of(place))
+        family = cls if cls is not MoAPipeline else pipeline_class(family_of(place))
         stock.setdefault("use_safetensors", True)
         with explained(path):
             pipe = super(MoAPipeline, family).from_pretrained(place, **stock)
-        pipe.__dict__["_encoders"] = {}
         for folder in sorted(Path(place).glob(f"{ADAPTERS}/*/")):
             pipe.load_moa(folder, adapter_name=folder.name)
         return pipe
@@ -69,6 +68,11 @@ class MoAPipeline:
         """The loaded adapters by name."""
         return {} if self.moa is None else dict(self.moa.adapters)
 
+    @property
+    def _encoders(self) -> dict[str, SubjectEncoder]:
+        """The subject encoder of each adapter."""
+        return {} if self.moa is None else self.moa.encoders
+
     def load_moa(self, adapter: str | Path | MoAAdapter, adapter_name: str = "default", *, encoder: SubjectEncoder | None = None) -> None:
         """Load an adapter (a folder, an embedded one such as "models/tiny-people", a hub id) beside those already there.
 
@@ -89,8 +93,6 @@ class MoAPipeline:
     def unload_moa(self, adapter_name: str | None = None) -> None:
         """Take one adapter, or all, out again: the UNet is then the original, bit for bit. A second call does nothing."""
         remove(self.unet, adapter_name)
-        for name in [adapter_name] if adapter_name else list(self._encoders):
-            self._encoders.pop(name, None)
 
     def set_moa_scale(self, scale: float | Mapping[str, float], window: tuple[float, float] = (0.0, 1.0)) -> None:
         """Strength of all adapters, or by adapter or subject name, 0 (the prior) to 1; `window` is the part of the run, 0 to 1.
@@ -105,7 +107,8 @@ class MoAPipeline:
         if not 0 <= start < end <= 1:
             raise ValueError(f"set_moa_scale got window={tuple(window)}; give (start, end) with 0 <= start < end <= 1, fractions of the run.")
         if isinstance(scale, Mapping):
-            self._scale = Scale({**self._scale.by_name, **values}, self._scale.overall, (start, end))
+            named = {name: float(value) for name, value in values.items()}
+            self._scale = Scale({**self._scale.by_name, **named}, self._scale.overall, (start, end))
         else:
             self._scale = Scale({}, float(scale), (start, end))
 
@@ -243,7 +246,8 @@ def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str
             raise ValueError(f"The prompt {text!r} names <{missing[0]}>, but no subjects are given. Pass subjects={{{missing[0]!r}: image}}, or write a noun.")
 
 
-def _class_for(family) -> type:
+def pipeline_class(family) -> type:
+    """The pipeline of a family."""
     from moa.pipelines.sd import MoAStableDiffusionPipeline
     from moa.pipelines.sdxl import MoAStableDiffusionXLPipeline
 

@@ -1,5 +1,6 @@
 """Everything of a run that outlives a step: parameters, averages, optimizer, counters, trackers; how it is saved and taken up again."""
 
+import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -186,13 +187,16 @@ class RunState:
         return values
 
     def finish(self, export: str | Path | None) -> None:
-        """Saves the last step and lets the objective export the averages."""
+        """Saves the last step, measures once more (`metrics.json`) and lets the objective export the averages (`export`)."""
         self.save()
-        if export is None or not self.accelerator.is_main_process:
+        if not self.accelerator.is_main_process:
             return
-        self.objective.eval()
-        with torch.no_grad(), averaged(self.parameters, self.average):
-            self.objective.export(Path(export))
+        if hasattr(self.objective, "validate"):
+            (self.out / "metrics.json").write_text(json.dumps({"step": self.step, **self._validated()}, indent=1) + "\n")
+        if hasattr(self.objective, "export"):
+            self.objective.eval()
+            with torch.no_grad(), averaged(self.parameters, self.average):
+                self.objective.export(self.out / "export" if export is None else Path(export))
 
 
 def _check_names(parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:

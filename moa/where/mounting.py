@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from moa.prompt.encoder import SubjectEncoder
 from moa.where.adapter import MoAAdapter
 from moa.where.context import MoAContext, Trace
 from moa.where.mixture import mixture_class
@@ -19,7 +20,7 @@ from moa.where.sites import find_sites
 from moa.where.subjects import Subjects
 
 CHILD = "moa"
-OURS = ("personal", "router")
+OURS = (CHILD, "personal", "router")
 
 
 class Mounted(nn.Module):
@@ -29,6 +30,7 @@ class Mounted(nn.Module):
         super().__init__()
         self.fusion = nn.ModuleDict()
         self.adapters: dict[str, MoAAdapter] = {}
+        self.encoders: dict[str, SubjectEncoder] = {}
         self.layers: dict[str, dict[str, int]] = {}
         self.classes: dict[str, type] = {}
         self.handles: list = []
@@ -71,20 +73,15 @@ def _before_forward(unet: nn.Module, args: tuple, kwargs: dict):
     return args, {**kwargs, "cross_attention_kwargs": {**(kwargs.get("cross_attention_kwargs") or {}), "moa": context}}
 
 
-def _hide(unet: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
-    """State-dict hook: what MoA added is not the prior's."""
-    for key in [key for key in state if key.startswith(prefix) and _is_ours(key[len(prefix) :])]:
+def _hide(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
+    """State-dict hook: what MoA added to the UNet, or to one attention layer, is not the prior's."""
+    for key in [key for key in state if key.startswith(prefix) and key[len(prefix) :].split(".")[0] in OURS]:
         del state[key]
 
 
-def _not_missing(unet: nn.Module, incompatible) -> None:
+def _not_missing(module: nn.Module, incompatible) -> None:
     """Load hook: a plain checkpoint of the prior misses nothing."""
-    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not _is_ours(key)]
-
-
-def _is_ours(key: str) -> bool:
-    parts = key.split(".")
-    return CHILD in parts or any(a in ("attn1", "attn2") and b in OURS for a, b in zip(parts, parts[1:], strict=False))
+    incompatible.missing_keys[:] = [key for key in incompatible.missing_keys if not set(key.split(".")) & set(OURS)]
 
 
 def mount(unet: nn.Module, adapter: MoAAdapter, name: str = "default") -> Mounted:
@@ -123,6 +120,7 @@ def remove(unet: nn.Module, name: str | None = None) -> None:
             module = unet.get_submodule(site.name)
             del module.personal[name], module.router[name]
         del mounted.fusion[name], mounted.layers[name]
+        mounted.encoders.pop(name, None)
         adapter.mounted = False
     if not mounted.adapters:
         _close(unet, mounted)
@@ -137,13 +135,15 @@ def _open(unet: nn.Module) -> Mounted:
         module.__class__ = mixture_class(type(module))
         module.site = site.name
         module.personal, module.router = nn.ModuleDict(), nn.ModuleDict()
+        mounted.handles += _disguise(module)
     unet.add_module(CHILD, mounted)
-    mounted.handles = [
-        unet.register_forward_pre_hook(_before_forward, with_kwargs=True),
-        unet.register_state_dict_post_hook(_hide),
-        unet.register_load_state_dict_post_hook(_not_missing),
-    ]
+    mounted.handles += [unet.register_forward_pre_hook(_before_forward, with_kwargs=True), *_disguise(unet)]
     return mounted
+
+
+def _disguise(module: nn.Module) -> list:
+    """Hooks that keep what MoA added out of a module's state dict."""
+    return [module.register_state_dict_post_hook(_hide), module.register_load_state_dict_post_hook(_not_missing)]
 
 
 def _close(unet: nn.Module, mounted: Mounted) -> None:

@@ -58,7 +58,7 @@ class Recorder:
             self.subjects[name] = self.subjects.get(name, 0) + maps
         self.calls += 1
 
-    def _by_expert(self, weights: Float[Tensor, "b n e"], experts: tuple[ExpertContext, ...]) -> Float[Tensor, "b n e"]:
+    def _by_expert(self, weights: Float[Tensor, "b n e"], experts: tuple[ExpertContext, ...]) -> Float[Tensor, "b n e2"]:
         """Columns in the order of `self.experts`; an expert with nothing to draw in this call has weight 0."""
         names = [e.name for e in experts]
         columns = [weights[..., names.index(n) + 1] if n in names else torch.zeros_like(weights[..., 0]) for n in self.experts]

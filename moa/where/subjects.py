@@ -99,16 +99,18 @@ class Subjects:
         return tuple(contexts)
 
     def _expert(self, name, rows, fusion, layer, timestep, text) -> ExpertContext:
+        """The adapter's context: made once for all steps of a run where they are known, else for this call."""
         steps = self._steps()
-        step = -1 if steps is None else _index_of(steps, timestep)
-        if self.cache is None or step < 0:
+        step = -1 if steps is None or self.cache is None else _index_of(steps, timestep)
+        if step < 0:
             self._made.pop(name, None)
             if self.cache is not None:
                 self.cache.clear()
         if name not in self._made:
-            times = timestep if self.cache is None or step < 0 else steps
-            self._made[name] = make_expert(name, rows, fusion, layer, times, text, self.scale.get(name, 1.0), shared=times is steps)
-        return replace(self._made[name], step=max(step, 0) if self.cache is not None else 0)
+            times = timestep if step < 0 else steps.float()
+            scale = self.scale.get(name, 1.0)
+            self._made[name] = make_expert(name, rows, fusion, layer, times, text, scale, shared=step >= 0)
+        return replace(self._made[name], step=max(step, 0))
 
     def _steps(self) -> Tensor | None:
         return None if self.timesteps is None else self.timesteps()

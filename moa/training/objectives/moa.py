@@ -1,5 +1,6 @@
 """The objective of a Mixture-of-Attention adapter: denoising, router and object losses (2404.11565, section 3)."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +16,20 @@ from torch import Tensor, nn
 from moa.data.examples import SubjectExample, SubjectSet
 from moa.diffusion import add_noise
 from moa.losses import balanced_localization, masked_mse, object_loss, router_loss
+from moa.pipelines.pipeline import MoAPipeline, pipeline_class
 from moa.prior import Prior
 from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import fill, locate
+from moa.training.previews import save_previews
 from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
 from moa.where.recorder import to_map
 from moa.where.sites import inner_sites
 from moa.where.subjects import Placed, Subjects
 
+log = logging.getLogger(__name__)
+
+NAME = "learned"  # of the adapter while it is mounted for training
 LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization}
 
 
@@ -69,7 +75,8 @@ class MoAObjective(nn.Module):
         self.prior, self.vision, self.adapter, self.encoder = prior, encoder.model.requires_grad_(False), adapter, encoder
         for parameter in adapter.parameters():
             parameter.requires_grad_(True)
-        self.mounted = [mount(prior.unet, adapter, "learned")]
+        self.mounted = [mount(prior.unet, adapter, NAME)]
+        self.mounted[0].encoders[NAME] = encoder
         self.router_weight, self.localization_weight, self.background = router_weight, localization_weight, background
         self.localization = LOCALIZATION[localization]
         self.routed = inner_sites(adapter.config.sites)
@@ -117,7 +124,9 @@ class MoAObjective(nn.Module):
                 masks.append(torch.from_numpy(subject.mask))
         images = torch.from_numpy(np.stack([example.image for example in examples]))
         images = rearrange(images, "b h w c -> b c h w").float() / 127.5 - 1
-        return SubjectBatch(images, self.encoder.pixels(pictures), torch.stack(masks).float(), prompts, owners)
+        pixels = self.encoder.pixels(pictures) if pictures else images.new_zeros(0, 3, 1, 1)
+        drawn = torch.stack(masks).float() if masks else images.new_zeros(0, *images.shape[-2:])
+        return SubjectBatch(images, pixels, drawn, prompts, owners)
 
     def forward(self, batch: SubjectBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The total loss and its parts: denoising (also by quarter of time), router, object, router mass inside and outside."""
@@ -126,13 +135,13 @@ class MoAObjective(nn.Module):
         times = torch.randint(self.prior.train_timesteps, (len(latents),), generator=generator, device=latents.device)
         noisy = add_noise(latents, noise, self.prior.alpha_bar(times))
         text = self.prior.encode_text(batch.prompts, tuple(batch.images.shape[-2:]))
-        masks = F.interpolate(batch.masks.unsqueeze(1), size=latents.shape[-2:], mode="area").squeeze(1)
+        masks = shrink(batch.masks, tuple(latents.shape[-2:]))
         subjects, trace = self.subjects(batch, masks), Trace(self.attended)
         with self.mounted[0].subjects(subjects, trace):
             answer = self.prior.unet(noisy, times, text.states, added_cond_kwargs=text.added, return_dict=False)[0]
         foreground = self._foreground(batch, masks)
         error = masked_mse(answer, self.prior.target(latents, noise, times), self.background + (1 - self.background) * foreground)
-        prior_weight = self._prior_weight(trace, latents.shape[-2:])
+        prior_weight = self._prior_weight(trace, len(latents), tuple(latents.shape[-2:]))
         route = router_loss(prior_weight, foreground).mean()
         located = self._located(trace, masks)
         parts = {"denoising": error.mean(), "router": route, "object": located}
@@ -144,29 +153,47 @@ class MoAObjective(nn.Module):
 
     def subjects(self, batch: SubjectBatch, masks: Float[Tensor, "c h w"]) -> Subjects:
         """The batch's subjects as the mounted layers take them; masks go along only for a router that needs them drawn."""
-        features = iter(self.encoder.features(batch.pictures).split([n for row in batch.owners for *_, n in row]))
+        counts = [n for row in batch.owners for *_, n in row]
+        features = iter(self.encoder.features(batch.pictures).split(counts) if counts else ())
         regions = iter(masks)
         drawn = next(iter(self.adapter.routers.values())).drawn
         rows = []
         for row in batch.owners:
-            row = [Placed(name, "learned", position, next(features), region=next(regions) if drawn else None) for name, position, _ in row]
+            row = [Placed(name, NAME, position, next(features), region=next(regions) if drawn else None) for name, position, _ in row]
             rows.append(row)
         return Subjects(rows, train_timesteps=self.prior.train_timesteps)
 
+    def validate(self, out: Path, step: int, generator: torch.Generator) -> dict[str, float]:
+        """The losses on held-out subjects, and a sheet of them: reference, the prior's picture, ours and its routing."""
+        if self.validation is None:
+            return {}
+        examples = [self.validation[i] for i in range(max(self.previews, 8))]
+        _, parts = self(self.collate(examples), generator)
+        save_previews(out / "sheets" / f"{step:08d}.png", self.pipeline(), examples[: self.previews])
+        return {name: float(value) for name, value in parts.items()}
+
+    def pipeline(self) -> MoAPipeline:
+        """A pipeline on the networks in training."""
+        pipe = pipeline_class(self.prior.family).from_pipe(self.prior.pipe)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
     def export(self, folder: Path) -> None:
-        """Write the adapter."""
+        """Write the adapter, and say how to use it."""
         self.adapter.save_pretrained(folder)
+        log.info("the adapter is in %s; draw with it:\n  python infer.py prior=%s adapters.people=%s prompt='<a> in the snow' subjects.a=picture.png", folder, self.prior.name, folder)
 
     def _foreground(self, batch: SubjectBatch, masks: Float[Tensor, "c h w"]) -> Float[Tensor, "b h w"]:
-        union = masks.new_zeros(len(batch.prompts), *masks.shape[-2:])
-        owner = torch.tensor([b for b, row in enumerate(batch.owners) for _ in row], device=masks.device)
-        return union.index_reduce(0, owner, masks, "amax")
+        """The union of each sample's subjects."""
+        nothing = masks.new_zeros(1, *masks.shape[-2:])
+        own = masks.split([len(row) for row in batch.owners])
+        return torch.stack([torch.cat([nothing, of_row]).amax(dim=0) for of_row in own])
 
-    def _prior_weight(self, trace: Trace, size: tuple[int, int]) -> Float[Tensor, "b h w"]:
+    def _prior_weight(self, trace: Trace, rows: int, size: tuple[int, int]) -> Float[Tensor, "b h w"]:
         """The prior's weight averaged over layers, at the latents' size."""
         maps = [to_map(trace.weights[site.name][..., :1], size)[:, 0] for site in self.routed if site.name in trace.weights]
         if not maps:
-            return torch.ones(1, *size)
+            return torch.ones(rows, *size)
         return torch.stack(maps).mean(dim=0)
 
     def _located(self, trace: Trace, masks: Float[Tensor, "c h w"]) -> Tensor:
@@ -177,8 +204,7 @@ class MoAObjective(nn.Module):
             maps = rearrange(shown, "r (s k) (h w) -> (r s) k h w", k=self.adapter.config.tokens, h=grid[0])
             maps = reduce(maps, "c k h w -> c h w", "sum")
             used = maps.flatten(1).sum(1) > 0
-            at_grid = F.interpolate(masks.unsqueeze(1), size=grid, mode="area").squeeze(1)
-            losses.append(self.localization(maps[used], at_grid).mean())
+            losses.append(self.localization(maps[used], shrink(masks, grid)).mean())
         return torch.stack(losses).mean() if losses else masks.new_zeros(())
 
     @torch.no_grad()
@@ -189,6 +215,11 @@ class MoAObjective(nn.Module):
         live["mass_inside"] = (personal * foreground).sum() / foreground.sum().clamp(min=1e-6)
         live["mass_outside"] = (personal * background).sum() / background.sum().clamp(min=1e-6)
         return live
+
+
+def shrink(masks: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
+    """Masks at a coarser size: the share of each pixel that is covered."""
+    return rearrange(F.interpolate(rearrange(masks, "c h w -> 1 c h w"), size=size, mode="area"), "1 c h w -> c h w") if len(masks) else masks.new_zeros(0, *size)
 
 
 def own_encoder(prior: Prior) -> SubjectEncoder:

@@ -1,0 +1,165 @@
+"""What a UNet call costs with MoA mounted, as a ratio to the prior's own call in the same run.
+
+    python benchmarks/overhead.py                       # the embedded prior's shape, on the CPU
+    python benchmarks/overhead.py --shape sd15 --size 32
+    python benchmarks/overhead.py --shape sdxl --size 128 --device cuda --dtype float16
+
+Weights are random in the real shapes. Calls alternate between prior and MoA, and medians of the pairs' ratios are printed;
+`flops` counts matrix products and convolutions, `peak` the most memory a call adds to what the weights take.
+"""
+
+import argparse
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from moa.where import MoAAdapter, mount, remove
+from moa.where.subjects import Placed, Subjects
+
+SHAPES = {
+    "tiny": dict(
+        sample_size=16, in_channels=8, out_channels=8, block_out_channels=(96, 160, 160), layers_per_block=1, norm_num_groups=16,
+        attention_head_dim=(3, 5, 5), cross_attention_dim=192,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    ),
+    "sd15": dict(sample_size=64, cross_attention_dim=768, attention_head_dim=8),
+    "sdxl": dict(
+        sample_size=128, block_out_channels=(320, 640, 1280), cross_attention_dim=2048, attention_head_dim=(5, 10, 20),
+        transformer_layers_per_block=(1, 2, 10), use_linear_projection=True, addition_embed_type="text_time",
+        addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    ),
+}  # fmt: skip
+OPTIONS = {
+    "mounted, no subject": dict(subject=False),
+    "full": dict(),
+    "full, both halves": dict(both=True),
+    "full, share_out": dict(share_out=True),
+    "full, layers=cross": dict(layers="cross"),
+    "lowrank": dict(branch="lowrank"),
+    "lowrank, share_out": dict(branch="lowrank", share_out=True),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--size", type=int, help="side of the latents (default: the shape's own)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--repeats", type=int, default=9)
+    arguments = parser.parse_args()
+    device, dtype = torch.device(arguments.device), getattr(torch, arguments.dtype)
+    torch.manual_seed(0)
+    with torch.device(device):
+        unet = UNet2DConditionModel(**SHAPES[arguments.shape]).to(dtype).eval().requires_grad_(False)
+    call = make_call(unet, arguments.size or unet.config.sample_size, device, dtype)
+    size = call["sample"].shape[-1]
+    print(f"{arguments.shape} on {device}, {arguments.dtype}, latents {size} x {size}, batch 2 (guidance), {torch.get_num_threads()} threads")
+    print(f"{'':22}{'time':>8}{'flops':>8}{'peak':>8}{'added weights':>16}")
+    base = measure_once(lambda: unet(**call), device)
+    for name, option in OPTIONS.items():
+        print(row(name, unet, call, base, device, dtype, arguments.repeats, **option), flush=True)
+
+
+def make_call(unet: UNet2DConditionModel, size: int, device: torch.device, dtype: torch.dtype) -> dict:
+    """One call with guidance: an unconditional and a conditional row."""
+    make = dict(device=device, dtype=dtype)
+    call = {
+        "sample": torch.randn(2, unet.config.in_channels, size, size, **make),
+        "timestep": torch.tensor(500, device=device),
+        "encoder_hidden_states": torch.randn(2, 77, unet.config.cross_attention_dim, **make),
+    }
+    if unet.config.addition_embed_type:
+        call["added_cond_kwargs"] = {"text_embeds": torch.randn(2, 1280, **make), "time_ids": torch.full((2, 6), 1024.0, **make)}
+    return call
+
+
+def row(
+    name: str, unet, call: dict, base: tuple[int, float], device, dtype, repeats: int,
+    *, subject: bool = True, both: bool = False, share_out: bool = False, layers: str = "all", branch: str = "full",
+) -> str:  # fmt: skip
+    """One option's line of the table."""
+    adapter = MoAAdapter.for_unet(unet, encoder="prior", image_width=64, layers=layers, branch=branch, share_out=share_out)
+    mounted = mount(unet, adapter, "people")
+    adapter.to(device, dtype)
+    alice = [Placed("alice", "people", 3, torch.randn(1, 50, 64, device=device))] if subject else []
+    subjects = Subjects([alice, alice] if both else [alice], timesteps=lambda: torch.tensor([900, 500, 100], device=device), cache={})
+
+    def with_moa() -> None:
+        with mounted.subjects(subjects):
+            unet(**call)
+
+    flops, peak = measure_once(with_moa, device)
+    ratios = [seconds(with_moa, device) / seconds(lambda: unet(**call), device) for _ in range(repeats)]
+    added = sum(p.numel() for p in adapter.parameters()) / sum(p.numel() for p in unet.parameters() if p.numel())
+    remove(unet)
+    return f"{name:22}{statistics.median(ratios):7.2f}x{flops / base[0]:7.2f}x{peak / max(base[1], 1):7.2f}x{100 * added:14.1f} %"
+
+
+@torch.no_grad()
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Wall-clock time of one run."""
+    wait(device)
+    start = time.perf_counter()
+    run()
+    wait(device)
+    return time.perf_counter() - start
+
+
+@torch.no_grad()
+def measure_once(run: Callable[[], object], device: torch.device) -> tuple[int, float]:
+    """Floating-point operations of a warmed-up run, and the most bytes it holds beyond what was there before."""
+    run()
+    with FlopCounterMode(display=False) as counter:
+        run()
+    with peak_memory(device) as peak:
+        run()
+    return counter.get_total_flops(), peak[0]
+
+
+@contextmanager
+def peak_memory(device: torch.device):
+    """Bytes at the peak: the allocator's own count on a GPU, resident memory sampled every millisecond on a CPU."""
+    peak = [0.0]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield peak
+        peak[0] = torch.cuda.max_memory_allocated() - before
+        return
+    before, done = resident(), threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            peak[0] = max(peak[0], resident() - before)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield peak
+    done.set()
+    thread.join()
+
+
+def resident() -> float:
+    """Resident bytes of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096.0
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What an adapter in training draws: held-out subjects beside the prior's pictures from the same noise."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from moa.data.examples import SubjectExample
+from moa.pipelines.overlay import Row, sheet, spotlight
+from moa.pipelines.pipeline import MoAPipeline
+
+
+def save_previews(path: Path, pipe: MoAPipeline, examples: Sequence[SubjectExample], *, steps: int = 20, guidance: float = 3.0) -> None:
+    """A sheet, a row an example: its references, the picture it was taken from, the prior's, ours, and who drew where."""
+    rows = []
+    for number, example in enumerate(examples):
+        subjects = {name: [Image.fromarray(p) for p in subject.pictures] for name, subject in example.subjects.items()}
+        call = dict(num_inference_steps=steps, guidance_scale=guidance, output_type="pil")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an adapter in training may well lose a subject
+            given = {name: pipe.encode_subject(subjects[name], subject.noun) for name, subject in example.subjects.items()}
+            ours = pipe(example.prompt, subjects=given, output_routing=True, generator=seeded(pipe, number), **call)
+            pipe.set_moa_scale(0.0)
+            prior = pipe(example.prompt, subjects=given, generator=seeded(pipe, number), **call).images[0]
+            pipe.set_moa_scale(1.0)
+        maps = [found.cpu().numpy() for found in ours.subject_maps[0].values()]
+        cells = ((Image.fromarray(example.image), prior), (ours.images[0], spotlight(ours.images[0], maps, line=1.5)))
+        heads = tuple(picture for pictures in subjects.values() for picture in pictures)
+        rows.append(Row(heads, cells, ("target | prior", "adapter | routing") if number == 0 else ()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet(rows).save(path)
+
+
+def seeded(pipe: MoAPipeline, seed: int) -> torch.Generator:
+    """A generator on the pipeline's device."""
+    return torch.Generator(pipe.device).manual_seed(seed)

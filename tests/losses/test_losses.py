@@ -1,0 +1,36 @@
+"""Each loss against a case computed by hand."""
+
+import pytest
+import torch
+
+from moa.losses import balanced_localization, masked_mse, object_loss, router_loss
+
+
+def test_masked_mse():
+    prediction, target = torch.zeros(1, 2, 1, 2), torch.tensor([[[[1.0, 3.0]], [[1.0, 1.0]]]])
+    weight = torch.tensor([[[1.0, 0.5]]])
+    # pixel errors: (1 + 1) / 2 = 1 and (9 + 1) / 2 = 5; (1 * 1 + 5 * 0.5) / 1.5
+    assert masked_mse(prediction, target, weight).item() == pytest.approx(3.5 / 1.5)
+
+
+def test_masked_mse_of_an_empty_mask_is_zero():
+    assert masked_mse(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2)).item() == 0
+
+
+def test_router_loss():
+    prior = torch.tensor([[[0.25, 0.5], [1.0, 0.0]]])
+    foreground = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
+    # background: 0.75^2 + 0 + 1^2 over four pixels
+    assert router_loss(prior, foreground).item() == pytest.approx((0.5625 + 0 + 1) / 4)
+
+
+def test_object_loss():
+    attention = torch.tensor([[[0.2, 0.4], [0.6, 0.8]]])
+    mask = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    assert object_loss(attention, mask).item() == pytest.approx((0.16 + 0.36) / 4)
+
+
+def test_balanced_localization():
+    attention = torch.tensor([[[0.2, 0.4], [0.6, 0.8]]])
+    mask = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    assert balanced_localization(attention, mask).item() == pytest.approx((0.4 + 0.6) / 2 - (0.2 + 0.8) / 2)

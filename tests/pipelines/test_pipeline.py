@@ -1,0 +1,215 @@
+"""The public contract of MoAPipeline, on a small random model of each family, with diffusers' own pipeline as the oracle."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from PIL import Image
+
+from experts import make_adapter
+from moa import MoAPipeline, SubjectEmbedding
+from moa.pipelines import MoAOutput
+
+CALL = dict(num_inference_steps=3, guidance_scale=5.0, output_type="np", height=16, width=16)
+
+
+def seed(number: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+@pytest.fixture(autouse=True)
+def ignore_presence():
+    """Random models draw subjects anywhere; those warnings have tests of their own."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="<", category=UserWarning)
+        yield
+
+
+@pytest.fixture
+def pipe(family, model_folder):
+    made = MoAPipeline.from_pretrained(model_folder(family))
+    made.set_progress_bar_config(disable=True)
+    made.load_moa(make_adapter(made.unet, tokens=2), "people")
+    return made
+
+
+@pytest.fixture
+def stock(family, model_folder):
+    made = DiffusionPipeline.from_pretrained(model_folder(family))
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def test_from_pretrained_gives_the_familys_class(pipe, family):
+    assert isinstance(pipe, MoAPipeline)
+    assert isinstance(pipe, StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline)
+
+
+def test_without_subjects_the_picture_is_the_stock_pipelines(pipe, stock):
+    theirs = stock("a dog in the snow", generator=seed(), **CALL).images
+    assert np.array_equal(pipe("a dog in the snow", generator=seed(), **CALL).images, theirs)
+    pipe.unload_moa()
+    pipe.unload_moa()
+    assert np.array_equal(pipe("a dog in the snow", generator=seed(), **CALL).images, theirs)
+
+
+def test_at_scale_zero_the_picture_is_the_priors_with_the_noun(pipe, stock, picture):
+    pipe.set_moa_scale(0.0)
+    silent = pipe("<alice> in the snow", subjects={"alice": picture}, generator=seed(), **CALL).images
+    assert np.array_equal(silent, stock("a person in the snow", generator=seed(), **CALL).images)
+
+
+def test_a_batch_of_three_equals_singles(pipe, picture):
+    prompts = ["<alice> and <bob> in the snow", "a dog", "<alice> at night"]
+    given = [{"alice": picture, "bob": [picture, picture]}, {}, {"alice": picture}]
+    whole = pipe(prompts, subjects=given, generator=[seed(i) for i in range(3)], **CALL).images
+    for i, (prompt, subjects) in enumerate(zip(prompts, given, strict=True)):
+        single = pipe(prompt, subjects=subjects or None, generator=seed(i), **CALL).images
+        np.testing.assert_allclose(single[0], whole[i], atol=1e-4)
+
+
+def test_one_dict_serves_every_prompt(pipe, picture):
+    prompts = ["<alice> at night", "<alice> and <bob>"]
+    shared = pipe(prompts, subjects={"alice": picture, "bob": picture}, generator=seed(), **CALL).images
+    each = pipe(prompts, subjects=[{"alice": picture}, {"alice": picture, "bob": picture}], generator=seed(), **CALL).images
+    assert np.array_equal(shared, each)
+
+
+def test_output_routing(pipe, picture):
+    out = pipe("<alice> and <bob>", subjects={"alice": picture, "bob": picture}, output_routing=True, num_images_per_prompt=2, generator=seed(), **CALL)
+    assert isinstance(out, MoAOutput)
+    assert out.routing.shape == (2, 2, 8, 8) and out.experts == ("people",)
+    torch.testing.assert_close(out.routing.sum(1), torch.ones(2, 8, 8))
+    assert [set(maps) for maps in out.subject_maps] == [{"alice", "bob"}] * 2
+    both = sum(out.subject_maps[0].values())
+    torch.testing.assert_close(both, out.routing[0, 1], atol=1e-5, rtol=1e-4)
+
+
+def test_full_routing_has_every_step_and_layer(pipe, picture):
+    out = pipe("<alice>", subjects={"alice": picture}, output_routing="full", generator=seed(), **CALL)
+    sites = {site.name for site in pipe.moa_adapters["people"].config.sites}
+    assert set(out.routing) == {(step, site) for step in range(3) for site in sites}
+
+
+def test_regions_override_the_learned_map(pipe, picture):
+    mask = np.zeros((16, 16), dtype=bool)
+    mask[:, :8] = True
+    maps = [
+        pipe("<alice>", subjects={"alice": picture}, routing={"alice": region}, output_routing=True, generator=seed(), **CALL).routing[0, 1]
+        for region in (mask, Image.fromarray(mask), torch.from_numpy(mask), (0, 0, 8, 16))
+    ]
+    for drawn in maps:
+        assert torch.equal(drawn, maps[0])
+        assert (drawn[:, :3] > 0.99).all() and (drawn[:, 5:] < 0.01).all()
+
+
+def test_tuples_stay_tuples(pipe, picture):
+    answer = pipe("<alice>", subjects={"alice": picture}, return_dict=False, generator=seed(), **CALL)
+    assert isinstance(answer, tuple)
+
+
+def test_scales(pipe, picture):
+    def draw() -> np.ndarray:
+        return pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images
+
+    full, plain = draw(), pipe("a person", generator=seed(), **CALL).images
+    pipe.set_moa_scale(0.5)
+    half = draw()
+    assert not np.array_equal(half, full) and not np.array_equal(half, plain)
+    pipe.set_moa_scale({"alice": 0.0})
+    pipe.set_moa_scale(1.0)
+    assert np.array_equal(draw(), full)
+    pipe.set_moa_scale({"alice": 0.0})
+    assert np.array_equal(draw(), plain)
+    pipe.set_moa_scale({"people": 1.0, "alice": 1.0}, window=(0.0, 0.4))
+    early = draw()
+    pipe.set_moa_scale(1.0, window=(0.4, 1.0))
+    assert not np.array_equal(early, draw()) and not np.array_equal(early, full)
+
+
+def test_subject_embeddings(pipe, picture, tmp_path):
+    direct = pipe("<rex>", subjects={"rex": picture}, generator=seed(), **CALL).images
+    pipe.encode_subject(picture).save(tmp_path / "rex.safetensors")
+    loaded = SubjectEmbedding.load(tmp_path / "rex.safetensors")
+    assert np.array_equal(pipe("<rex>", subjects={"rex": loaded}, generator=seed(), **CALL).images, direct)
+    dog = pipe.encode_subject(picture, noun="dog")
+    assert not np.array_equal(pipe("<rex>", subjects={"rex": dog}, generator=seed(), **CALL).images, direct)
+    path = tmp_path / "rex.png"
+    picture.save(path)
+    assert np.array_equal(pipe("<rex>", subjects={"rex": str(path)}, generator=seed(), **CALL).images, direct)
+
+
+def test_two_adapters(pipe, picture):
+    pipe.load_moa(make_adapter(pipe.unet, seed=3), "pets")
+    with pytest.raises(ValueError, match="Several adapters.*'alice'"):
+        pipe("<alice>", subjects={"alice": picture}, **CALL)
+    given = {"alice": pipe.encode_subject(picture, adapter="people"), "rex": pipe.encode_subject(picture, "dog", adapter="pets")}
+    out = pipe("<alice> and <rex>", subjects=given, output_routing=True, generator=seed(), **CALL)
+    assert out.routing.shape[1] == 3 and out.experts == ("people", "pets")
+    alone = pipe("<alice>", subjects={"alice": given["alice"]}, generator=seed(), **CALL).images
+    pipe.unload_moa("pets")
+    assert np.array_equal(pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images, alone)
+
+
+def test_save_and_load_with_and_without_an_adapter(pipe, stock, picture, tmp_path):
+    with_subject = pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images
+    plain = stock("a dog", generator=seed(), **CALL).images
+    pipe.save_pretrained(tmp_path / "with")
+    again = MoAPipeline.from_pretrained(tmp_path / "with")
+    again.set_progress_bar_config(disable=True)
+    assert np.array_equal(again("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images, with_subject)
+    theirs = type(stock).from_pretrained(tmp_path / "with")
+    theirs.set_progress_bar_config(disable=True)
+    assert np.array_equal(theirs("a dog", generator=seed(), **CALL).images, plain)
+    assert (tmp_path / "with" / "moa" / "people").is_dir()
+    pipe.unload_moa()
+    pipe.save_pretrained(tmp_path / "without")
+    assert not (tmp_path / "without" / "moa").exists()
+
+
+def test_callbacks_that_change_latents(pipe, picture):
+    def double(pipe, step, timestep, tensors):
+        return {"latents": tensors["latents"] * 1.1}
+
+    plain = pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images
+    changed = pipe("<alice>", subjects={"alice": picture}, generator=seed(), callback_on_step_end=double, **CALL).images
+    assert not np.array_equal(plain, changed)
+
+
+def test_long_prompts_are_cut_as_diffusers_does(pipe, picture):
+    long = "<alice> " + "in the snow " * 40
+    assert pipe(long, subjects={"alice": picture}, generator=seed(), **CALL).images.shape == (1, 16, 16, 3)
+
+
+def test_without_guidance(pipe, picture):
+    call = CALL | {"guidance_scale": 1.0}
+    with_alice = pipe("<alice>", subjects={"alice": picture}, generator=seed(), **call).images
+    assert not np.array_equal(with_alice, pipe("a person", generator=seed(), **call).images)
+
+
+def test_a_handle_works_in_other_stock_pipelines(pipe, picture):
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+
+    kind = StableDiffusionXLImg2ImgPipeline if isinstance(pipe, StableDiffusionXLPipeline) else StableDiffusionImg2ImgPipeline
+    names = set(kind._get_signature_keys(kind)[0]) | set(kind._optional_components)
+    other = kind(**{name: part for name, part in pipe.components.items() if name in names}, **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}))
+    other.set_progress_bar_config(disable=True)
+    call = dict(image=picture.resize((16, 16)), strength=0.8, num_inference_steps=4, guidance_scale=3.0, output_type="np")
+    plain = other("a person at night", generator=seed(), **call).images
+    with pipe.subjects("<alice> at night", {"alice": picture}, scheduler=other.scheduler) as prompt:
+        assert prompt == "a person at night"
+        drawn = other(prompt, generator=seed(), **call).images
+    assert not np.array_equal(plain, drawn)
+    assert np.array_equal(other("a person at night", generator=seed(), **call).images, plain)
+
+
+def test_presence_warnings(pipe, picture):
+    box = {"alice": (0, 0, 1, 1)}
+    with pytest.warns(UserWarning, match="<alice> got 0.0 % of the picture"):
+        pipe("<alice>", subjects={"alice": picture}, routing=box, generator=seed(), **CALL)
+    mask = np.zeros((16, 16), dtype=bool)
+    mask[:4, :4] = mask[12:, 12:] = True
+    with pytest.warns(UserWarning, match="<alice> was drawn in 2 separate regions"):
+        pipe("<alice>", subjects={"alice": picture}, routing={"alice": mask}, generator=seed(), **CALL)

@@ -1,0 +1,40 @@
+"""Fusion of picture and word, and space-time conditioning."""
+
+import torch
+
+from moa.prompt.fusion import SpaceTime, SubjectFusion
+
+
+def make_fusion(**options) -> SubjectFusion:
+    torch.manual_seed(0)
+    return SubjectFusion(24, 16, **{"layers": 3, "tokens": 2, "hidden": 32, **options})
+
+
+def test_the_first_token_starts_as_the_noun_and_the_others_near_zero():
+    noun = torch.randn(5, 16)
+    tokens = make_fusion().fuse(torch.randn(5, 7, 24), noun)
+    torch.testing.assert_close(tokens[:, 0], noun, atol=0.05, rtol=0)
+    assert tokens[:, 1].abs().max() < 0.05
+
+
+def test_space_time_starts_at_zero_and_reads_time_and_layer():
+    module = SpaceTime(3, 16)
+    times = torch.tensor([0.0, 500.0])
+    assert torch.equal(module(times), torch.zeros(2, 3, 16))
+    torch.nn.init.ones_(module.gain.weight)
+    offsets = module(times)
+    assert (offsets[0] - offsets[1]).abs().max() > 1e-3 and (offsets[:, 0] - offsets[:, 1]).abs().max() > 1e-3
+
+
+def test_without_space_time_every_offset_is_zero():
+    assert torch.equal(make_fusion(space_time=False).offsets(torch.tensor([1.0])), torch.zeros(1, 3, 16))
+
+
+def test_fusion_stays_in_float32():
+    fusion = make_fusion().half()
+    assert all(p.dtype == torch.float32 for p in fusion.parameters())
+
+
+def test_frequencies_are_the_same_in_every_process_and_not_saved():
+    torch.testing.assert_close(SpaceTime(3, 16).frequency, SpaceTime(3, 16).frequency)
+    assert not any("frequency" in name for name in make_fusion().state_dict())

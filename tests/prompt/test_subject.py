@@ -1,0 +1,47 @@
+"""Subject embeddings: saved, loaded, blended; the encoder in front of them."""
+
+import pytest
+import torch
+
+from moa.pipelines import MoAPipeline
+from moa.prompt.encoder import SubjectEncoder
+from moa.prompt.subject import SubjectEmbedding
+
+
+def test_save_and_load(tmp_path):
+    subject = SubjectEmbedding(torch.randn(2, 5, 8), "prior", "dog", "pets")
+    subject.save(tmp_path / "rex.safetensors")
+    again = SubjectEmbedding.load(tmp_path / "rex.safetensors")
+    assert torch.equal(again.features, subject.features)
+    assert (again.encoder, again.noun, again.adapter) == ("prior", "dog", "pets")
+
+
+def test_a_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="x.safetensors.*SubjectEmbedding.save"):
+        SubjectEmbedding.load(tmp_path / "x.safetensors")
+
+
+def test_blend_interpolates_and_refuses_other_encoders():
+    a, b = SubjectEmbedding(torch.zeros(1, 2, 3), "e"), SubjectEmbedding(torch.ones(3, 2, 3), "e")
+    assert torch.equal(a.blend(b, 0.25).features, torch.full((1, 2, 3), 0.25))
+    with pytest.raises(ValueError, match="'e'.*'f'"):
+        a.blend(SubjectEmbedding(torch.ones(1, 2, 3), "f"), 0.5)
+
+
+def test_the_encoder_reads_all_patches(model_folder, picture):
+    pipe = MoAPipeline.from_pretrained(model_folder("sd15"))
+    encoder = SubjectEncoder(pipe.image_encoder, pipe.feature_extractor, name="prior")
+    assert encoder.encode([picture, picture]).features.shape == (2, 5, encoder.width)
+    with pytest.raises(ValueError, match="empty list"):
+        encoder.encode([])
+
+
+def test_any_image_encoder_of_transformers(tmp_path, picture):
+    from transformers import Dinov2Config, Dinov2Model, ViTImageProcessorPil
+
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
+    Dinov2Model(config).save_pretrained(tmp_path)
+    ViTImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(tmp_path)
+    encoder = SubjectEncoder.from_pretrained(str(tmp_path))
+    assert encoder.encode([picture]).features.shape == (1, 5, 16)

@@ -1,0 +1,123 @@
+"""The MoA objective: what it learns, what it leaves alone, and that it ends where the losses say."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from moa.data.examples import Subject, SubjectExample
+from moa.prior import load_prior
+from moa.training.objectives.moa import MoAObjective
+from moa.where import MoAAdapter
+from moa.where.router import ConstantRouter, MaskRouter, MLPRouter
+
+SIZE = 16
+
+
+class Squares(torch.utils.data.Dataset):
+    """A coloured square for every subject, on grey; references show its colour."""
+
+    noun = "person"
+
+    def __init__(self, count: int = 2, pictures: int = 1):
+        self.count, self.pictures = count, pictures
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> SubjectExample:
+        rng = np.random.default_rng(index)
+        image = np.full((SIZE, SIZE, 3), 128, np.uint8)
+        subjects = {}
+        for s in range(self.count):
+            color, mask = rng.integers(0, 255, 3, dtype=np.uint8), np.zeros((SIZE, SIZE), bool)
+            mask[4:14, 1 + 7 * s : 7 + 7 * s] = True
+            image[mask] = color
+            reference = np.broadcast_to(color, (20, 20, 3)).copy()
+            subjects[f"s{s + 1}"] = Subject((reference,) * self.pictures, "person", mask)
+        return SubjectExample(image, " and ".join(f"<{name}>" for name in subjects) or "the snow", subjects)
+
+
+def make(model_folder, family="sd15", *, data=None, router=MLPRouter, where=None, **options) -> tuple[MoAObjective, list]:
+    torch.manual_seed(0)
+    where = where or partial(MoAAdapter.for_unet, router=router, tokens=2, fusion_width=32)
+    objective = MoAObjective.build(load_prior(model_folder(family)), where, noun="person", validation=data, previews=2, **options)
+    data = data or Squares()
+    return objective, [data[i] for i in range(4)]
+
+
+def step(objective, examples, seed=0):
+    return objective(objective.collate(examples), torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("localization", ["squared", "balanced"])
+def test_losses_and_gradients(family, model_folder, localization):
+    objective, examples = make(model_folder, family, localization=localization)
+    frozen = copy.deepcopy({n: p for n, p in objective.named_parameters() if not p.requires_grad})
+    loss, parts = step(objective, examples)
+    assert {"denoising", "router", "object", "mass_inside", "mass_outside"} <= parts.keys()
+    torch.testing.assert_close(loss, parts["denoising"] + 0.1 * parts["router"] + 0.01 * parts["object"])
+    loss.backward()
+    for name, parameter in objective.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+    trained = {id(p) for p in objective.adapter.parameters()}
+    assert trained == {id(p) for p in objective.parameters() if p.requires_grad}
+    assert all(torch.equal(p, dict(objective.named_parameters())[n]) for n, p in frozen.items())
+
+
+def test_a_few_steps_lower_the_loss(model_folder):
+    objective, examples = make(model_folder)
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=3e-3)
+    losses = []
+    for _ in range(30):
+        loss, _ = step(objective, examples)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_several_pictures_of_a_subject(model_folder):
+    objective, examples = make(model_folder, data=Squares(pictures=3))
+    assert torch.isfinite(step(objective, examples)[0])
+
+
+def test_a_batch_without_subjects_touches_every_parameter(model_folder):
+    objective, _ = make(model_folder)
+    loss, _ = step(objective, [Squares(count=0)[i] for i in range(2)])
+    loss.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in objective.adapter.parameters())
+
+
+def test_the_mask_router_learns_inside_the_masks(model_folder):
+    objective, examples = make(model_folder, router=MaskRouter)
+    _, parts = step(objective, examples)
+    assert parts["mass_inside"] > 0.8 and parts["mass_outside"] < 0.2
+
+
+def test_a_single_branch_has_all_the_mass(model_folder):
+    objective, examples = make(model_folder, router=partial(ConstantRouter, weight=1.0))
+    _, parts = step(objective, examples)
+    assert parts["mass_inside"] > 0.99 and parts["mass_outside"] > 0.99
+
+
+def test_gradient_checkpointing_gives_the_same_loss(model_folder):
+    plain, examples = make(model_folder)
+    saving, _ = make(model_folder, gradient_checkpointing=True)
+    torch.testing.assert_close(step(plain, examples)[0], step(saving, examples)[0])
+
+
+def test_validation_writes_a_sheet(model_folder, tmp_path):
+    objective, _ = make(model_folder, data=Squares())
+    with torch.no_grad():
+        numbers = objective.validate(tmp_path, 7, torch.Generator().manual_seed(0))
+    assert numbers["denoising"] > 0
+    assert (tmp_path / "sheets" / "00000007.png").is_file()
+
+
+def test_unknown_localization_is_named(model_folder):
+    with pytest.raises(ValueError, match="'none'.*squared, balanced"):
+        make(model_folder, localization="none")

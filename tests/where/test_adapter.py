@@ -1,0 +1,113 @@
+"""Adapters on disk: only what was trained, exact, and refused by name when something is off."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from experts import alice, make_adapter, make_scene
+from families import make_unet
+from moa.where import MoAAdapter, mount, remove
+from moa.where.adapter import CONFIG, WEIGHTS
+from moa.where.router import ROUTERS, MLPRouter
+from moa.where.sites import content_of, find_sites
+from moa.where.subjects import Subjects
+
+
+def subjects() -> Subjects:
+    return Subjects([[alice()], [alice(4)]])
+
+
+@pytest.mark.parametrize("router", list(ROUTERS))
+def test_train_save_load_same_answer(router, tmp_path):
+    scene = make_scene("sd15", router=partial(ROUTERS[router]), tokens=2)
+    answer = scene.answer(subjects())
+    scene.adapter.save_pretrained(tmp_path)
+    remove(scene.unet)
+    loaded = MoAAdapter.from_pretrained(tmp_path)
+    assert loaded.config == scene.adapter.config and loaded.config.router == router
+    mount(scene.unet, loaded, "people")
+    assert torch.equal(scene.answer(subjects()), answer)
+
+
+def test_the_file_holds_what_was_trained_and_nothing_else(family, tmp_path):
+    unet = make_unet(family)
+    adapter = make_adapter(unet)
+    adapter.save_pretrained(tmp_path)
+    with safe_open(tmp_path / WEIGHTS, "pt") as file:
+        names = set(file.keys())
+    assert names == set(adapter.state_dict())
+    assert not names & set(unet.state_dict())
+    assert sum(p.numel() for p in adapter.parameters()) == sum(t.numel() for t in adapter.state_dict().values())
+
+
+def test_the_json_names_prior_encoder_router_and_versions(tmp_path):
+    adapter = make_adapter(make_unet("sd15"), router=partial(MLPRouter, hidden=8))
+    adapter.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / CONFIG).read_text())
+    assert values["format_version"] == 1 and values["prior"] == "test" and values["encoder"] == "prior"
+    assert values["router"] == "mlp" and values["router_options"] == {"hidden": 8}
+    assert {"torch", "diffusers", "transformers"} <= values["versions"].keys()
+    assert len(values["structure"]) == len(values["content"]) == 12
+
+
+def test_the_content_fingerprint_survives_half_precision():
+    unet = make_unet("sd15")
+    sites = find_sites(unet)
+    full = content_of(unet, sites)
+    assert content_of(unet.half(), sites) == full
+    assert content_of(make_unet("sd15", seed=1), sites) != full
+    assert content_of(unet.to(torch.bfloat16), sites) is None
+
+
+def test_a_router_without_a_public_name_is_refused():
+    class Mine(MLPRouter):
+        pass
+
+    with pytest.raises(ValueError, match="no public name.*ROUTERS"):
+        make_adapter(make_unet("sd15"), router=Mine)
+
+
+def test_a_config_that_asks_for_code_is_refused(tmp_path):
+    make_adapter(make_unet("sd15")).save_pretrained(tmp_path)
+    values = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(values | {"router": "os.system"}))
+    with pytest.raises(ValueError, match="'os.system'.*known are mlp"):
+        MoAAdapter.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"format_version": 9}, "format_version 9"), ({"sites": None}, "no MoA adapter config"), ({"colour": 1}, "no MoA adapter config")],
+)
+def test_configs_that_cannot_be_read(tmp_path, change, words):
+    make_adapter(make_unet("sd15")).save_pretrained(tmp_path)
+    values = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(values | change))
+    with pytest.raises(ValueError, match=words):
+        MoAAdapter.from_pretrained(tmp_path)
+
+
+def test_push_to_hub_uploads_what_is_saved(monkeypatch):
+    import huggingface_hub
+
+    seen = {}
+
+    class Hub:
+        def __init__(self, token=None):
+            seen["token"] = token
+
+        def create_repo(self, repo_id, private, exist_ok):
+            seen["repo"] = repo_id, private
+
+        def upload_folder(self, repo_id, folder_path):
+            from pathlib import Path
+
+            seen["files"] = sorted(p.name for p in Path(folder_path).iterdir())
+            return "https://example.org/commit"
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    assert make_adapter(make_unet("sd15")).push_to_hub("me/people", private=True) == "https://example.org/commit"
+    assert seen == {"token": None, "repo": ("me/people", True), "files": [CONFIG, WEIGHTS]}
