@@ -59,6 +59,14 @@ def showcase_folder(request: Request) -> Path:
     return Path(request.showcase.examples or Path(find_model(first)) / "examples").expanduser()
 
 
+def words_for_hydra(words: list[str]) -> list[str]:
+    """What the user typed after `python infer.py`, in Hydra's grammar.
+
+    Errors: ValueError as `rewrite`.
+    """
+    return rewrite(words, text=TEXT, groups=GROUPS, lists=LISTS, files={"prior": choices("prior")}, known=SETTINGS)
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="infer")
 def _hydra_main(config: DictConfig) -> None:
     show_log()
@@ -70,7 +78,7 @@ def main() -> None:
     """The command line: free text and paths are quoted for Hydra before it reads them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
     with plain_errors():
-        sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=GROUPS, lists=LISTS, files={"prior": choices("prior")}, known=SETTINGS)
+        sys.argv[1:] = words_for_hydra(sys.argv[1:])
     _hydra_main()
 
 

@@ -1,0 +1,121 @@
+"""infer.py, from the words typed to the files written."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+from moa.cli import CONF
+from moa.drawing import read_settings, title
+from moa.request import Request
+from people import infer, people  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+BOTH = ("prompt=<alice> and <bob> in the snow, at night", "subjects.alice=img(1).png", "subjects.bob=b, c.jpg")
+pytestmark = pytest.mark.filterwarnings("ignore:.*(may be missing|separate regions).*:UserWarning")
+
+
+def opened(path) -> Image.Image:
+    """A picture read whole, its file closed."""
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def pixels(path) -> np.ndarray:
+    return np.asarray(opened(path).convert("RGB"))
+
+
+def test_pictures_are_saved_with_settings_and_routing(infer, people, tmp_path, capsys):
+    files = infer(*BOTH, "count=2", "seed=7", "nouns.bob=dog", "negative_prompt=blurry, (dark)")
+    assert [path.name for path in files] == ["seed_7.png", "seed_7.routing.png", "seed_8.png", "seed_8.routing.png"]
+    assert capsys.readouterr().out.split("\n")[:-1] == [str(path) for path in files]
+    said = read_settings(files[2])
+    assert said["seed"] == 8 and said["steps"] == 2 and said["prompt"] == BOTH[0][7:] and said["negative_prompt"] == "blurry, (dark)"
+    assert said["subjects"] == {"alice": "img(1).png", "bob": "b, c.jpg"} and said["nouns"] == {"bob": "dog"}
+    assert said["prior"]["path"] == str(people["prior"]) and said["adapters"] == {"people": str(people["adapter"])}
+    assert opened(files[0]).text["prompt"] == BOTH[0][7:] and "moa" in opened(files[0]).text["Software"]
+    assert opened(files[1]).width > 2 * 384
+    assert not np.array_equal(pixels(files[0]), pixels(files[2]))
+
+
+def test_a_seed_gives_its_picture_again_and_overwrites_none(infer):
+    first, _, second, _ = infer(*BOTH, "count=2")
+    (again,) = infer(*BOTH, "seed=1", "overlay=false")
+    assert again.name == "seed_1_2.png" and again.parent == first.parent
+    assert np.array_equal(pixels(second), pixels(again))
+
+
+def test_without_subjects_the_prior_draws_alone_and_no_adapter_is_read(infer, people):
+    (drawn,) = infer("prompt=a dog, in snow", "adapters.people=not there")
+    from diffusers import StableDiffusionPipeline
+
+    stock = StableDiffusionPipeline.from_pretrained(people["prior"])
+    stock.set_progress_bar_config(disable=True)
+    wanted = stock("a dog, in snow", num_inference_steps=2, guidance_scale=5.0, generator=torch.Generator().manual_seed(0)).images[0]
+    assert np.array_equal(pixels(drawn), np.asarray(wanted))
+
+
+def test_scale_zero_is_the_prior_and_more_is_not(infer):
+    plain = infer("prompt=a person in the snow", "overlay=false")[0]
+    silent = infer("prompt=<alice> in the snow", "subjects.alice=img(1).png", "scale=0", "overlay=false")[0]
+    loud = infer("prompt=<alice> in the snow", "subjects.alice=img(1).png", "overlay=false")[0]
+    own = infer("prompt=<alice> in the snow", "subjects.alice=img(1).png", "scales.alice=0", "overlay=false")[0]
+    assert np.array_equal(pixels(plain), pixels(silent)) and np.array_equal(pixels(plain), pixels(own))
+    assert not np.array_equal(pixels(plain), pixels(loud))
+
+
+def test_boxes_masks_lists_and_embeddings_are_taken(infer, people, tmp_path):
+    from moa import MoAPipeline
+
+    pipe = MoAPipeline.from_pretrained(people["prior"])
+    pipe.load_moa(people["adapter"], "people")
+    pipe.encode_subject(str(people["alice"])).save(tmp_path / "alice.safetensors")
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (8, 0, 16, 16))
+    mask.save(tmp_path / "mask.png")
+    routed = infer(*BOTH[:1], f"subjects.alice={tmp_path}/alice.safetensors", "subjects.bob=[img(1).png,\"b, c.jpg\"]",
+                   "routing.alice=[0,0,8,16]", f"routing.bob={tmp_path}/mask.png", "overlay=false")  # fmt: skip
+    learned = infer(*BOTH, "overlay=false")
+    assert not np.array_equal(pixels(routed[0]), pixels(learned[0]))
+
+
+def test_other_sizes_are_drawn(infer):
+    assert opened(infer(*BOTH, "height=24", "width=40", "overlay=false")[0]).size == (40, 24)
+
+
+def test_without_arguments_a_sheet_of_the_examples_is_drawn(infer, people, tmp_path):
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    for name in ("ada", "bo", "cleo"):
+        opened(people["alice"]).save(examples / f"{name}.png")
+    (path,) = infer(f"showcase.examples={examples}", "showcase.tile=48")
+    assert path.name == "showcase.png"
+    image = opened(path)
+    assert image.width > 48 * 9 and image.height > 48 * 4  # four scenes with routing; three subjects and a pair
+    assert read_settings(path)["prompt"] is None
+
+
+def test_the_schema_of_the_configuration_is_the_request():
+    config = OmegaConf.load(CONF / "infer.yaml")
+    assert {field.name for field in fields(Request)} == set(config) - {"defaults", "hydra"} | {"prior"}
+
+
+def test_titles_leave_the_subjects_out():
+    assert title("<a> and <b> at sunset") == "at sunset" and title("at night, <a>") == "at night"
+
+
+def test_the_command_as_typed_in_bash(people, tmp_path):
+    """The issue's own line, quotes and all, in a real shell."""
+    line = f"""{sys.executable} {ROOT}/infer.py prompt="<alice> and <bob> in the snow, at night" "subjects.alice=img(1).png" subjects.bob="b, c.jpg" \
+        prior={people["prior"]} adapters.people={people["adapter"]} steps=1 device=cpu out={tmp_path}/out"""
+    done = subprocess.run(["bash", "-c", line], cwd=people["home"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [f"{tmp_path}/out/seed_0.png", f"{tmp_path}/out/seed_0.routing.png"]
+    assert "Traceback" not in done.stderr
