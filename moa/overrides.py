@@ -10,7 +10,7 @@ QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 ONE_QUOTED = re.compile(QUOTED, re.DOTALL)
 MANY_QUOTED = re.compile(rf"{QUOTED}(\s*,\s*{QUOTED})+", re.DOTALL)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-TAKES_A_WORD = frozenset("--cfg -c --package -p --config-path -cp --config-name -cn --config-dir -cd --info -i --experimental-rerun".split())
+TAKES_A_WORD = frozenset(["--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"])
 SWEEPING = frozenset(("-m", "--multirun"))
 
 

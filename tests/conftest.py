@@ -5,20 +5,21 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
 if os.environ.get("MOA_TYPECHECK", "1") == "1":
     CHECKED = ["moa.diffusion", "moa.losses", "moa.where", "moa.prompt", "moa.data.world", "moa.prior"]
     _hook = install_import_hook(CHECKED, "beartype.beartype")
 
-import diffusers  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from PIL import Image  # noqa: E402
+import diffusers
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
 
-from families import UNETS, save_pipeline  # noqa: E402
+from families import UNETS, save_pipeline
+from people import infer, people  # noqa: F401
 
 torch.set_num_threads(1)  # the models are tiny; two processes share the cores better than two threads
 diffusers.utils.logging.disable_progress_bar()

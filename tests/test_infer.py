@@ -14,7 +14,6 @@ from PIL import Image
 from moa.cli import CONF
 from moa.drawing import read_settings, title
 from moa.request import Request
-from people import infer, people  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 BOTH = ("prompt=<alice> and <bob> in the snow, at night", "subjects.alice=img(1).png", "subjects.bob=b, c.jpg")
