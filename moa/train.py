@@ -1,9 +1,14 @@
 """`python train.py` and `python -m moa.train`: composes the configuration, builds its objects and runs the loop."""
 
 import logging
+import os
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
+from types import UnionType
+from typing import Union, get_args, get_origin, get_type_hints
 
 import hydra
 from accelerate import PartialState
@@ -16,12 +21,17 @@ from tqdm import tqdm
 
 from moa.cli import CONF, first_cause, newest, plain_errors, show_log
 from moa.training.checkpoint import step_folders
+from moa.training.loop import Report, train
 
 log = logging.getLogger("moa.train")
 
 
 def run(config: DictConfig) -> None:
     """Trains what the configuration says. Errors in it are ValueErrors."""
+    settings = OmegaConf.to_container(config.train, resolve=True)
+    settings.pop("_target_")
+    check_settings(settings, train)
+    PartialState(cpu=config.train.cpu)
     out = run_folder(config)
     try:
         data = instantiate(config.data)
@@ -37,7 +47,27 @@ def run(config: DictConfig) -> None:
     PartialState().wait_for_everyone()
 
 
-def follow(reports: object, steps: int | None) -> None:
+def check_settings(settings: Mapping[str, object], function: Callable) -> None:
+    """ValueError for a setting that the function does not take, or whose value is of another kind than its signature says."""
+    hints = {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
+    for name, value in settings.items():
+        if name not in hints:
+            near = get_close_matches(name, hints, 1)
+            raise ValueError(f"train.{name} is no setting; did you mean train.{near[0] if near else 'steps'}? All are in conf/train.yaml")
+        kinds = kinds_of(hints[name])
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            allowed = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
+            raise ValueError(f"train.{name}={value!r} is of kind {type(value).__name__}; {allowed} is needed; change train.{name}")
+
+
+def kinds_of(hint: object) -> tuple[type, ...]:
+    """The classes whose instances a type hint allows; an int is a float here."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = tuple(get_origin(part) or part for part in parts)
+    return (*kinds, int) if float in kinds else kinds
+
+
+def follow(reports: Iterable[Report], steps: int | None) -> None:
     """Runs the generator to its end behind a progress bar with the live losses."""
     with tqdm(total=steps, disable=None if PartialState().is_main_process else True, unit="step") as bar:
         for report in reports:
@@ -72,6 +102,7 @@ def _hydra_main(config: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
     _hydra_main()
 
 

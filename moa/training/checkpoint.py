@@ -108,9 +108,7 @@ def load(path: Path) -> Checkpoint:
     """Reads a checkpoint; ValueError names the file that is missing, short or altered."""
     files = _read_verified(path)
     tensors = {
-        name.removesuffix(".safetensors"): safetensors.torch.load(data)
-        for name, data in files.items()
-        if name.endswith(".safetensors")
+        name.removesuffix(".safetensors"): safetensors.torch.load(data) for name, data in files.items() if name.endswith(".safetensors")
     }
     return Checkpoint(tensors=tensors, state=json.loads(files["state.json"]))
 

@@ -48,9 +48,7 @@ def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, paddi
 
 
 def _library_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: list[bool]) -> tuple[Tensor, ...]:
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, which
-    )
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, which)
 
 
 def weight_gradient(grad: Tensor, x: Tensor, size: int, stride: int, padding: int) -> Tensor:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from moa.training.interruption import Interruption
-from moa.training.numbers import Numbers, check_finite, name_gradient, seed_of
+from moa.training.numbers import Numbers, check_finite, clip_gradients, seed_of
 from moa.training.order import StepBatches
 from moa.training.run_state import RunState
 from moa.training.schedule import learning_rate_factor, progress
@@ -79,6 +80,7 @@ def train(
     """
     if steps is None and max_minutes is None:
         raise ValueError("neither steps nor max_minutes is given, so the run would never end; set one of them")
+    AcceleratorState._reset_state()  # a process-wide singleton: an earlier run's precision would stay
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
     state = RunState(
         objective.to(accelerator.device), Path(out), seed=seed, batch_size=batch_size, ema_decay=ema_decay,
@@ -109,9 +111,7 @@ def train(
                 numbers.add(loss, parts)
             losses, stop = numbers.mean(accelerator, interruption.asked)
             check_finite(losses, state.step)
-            norm = accelerator.clip_grad_norm_(state.parameters.values(), clip_norm or float("inf"))
-            if precision != "fp16" and not torch.isfinite(norm):
-                raise ValueError(name_gradient(state.parameters, state.step))
+            norm = clip_gradients(accelerator, state.parameters, clip_norm, state.step)
             optimizer.step()
             optimizer.zero_grad()
             seconds = time.perf_counter() - started

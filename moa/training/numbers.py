@@ -44,13 +44,24 @@ def check_finite(losses: Mapping[str, float], step: int) -> None:
         )
 
 
-def name_gradient(parameters: Mapping[str, Tensor], step: int) -> str:
-    """The message for a gradient that is not finite: it names the first such parameter."""
-    bad = [name for name, p in parameters.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    return (
-        f"step {step}: the gradient of {', '.join(bad[:1]) or 'all parameters together'} is not finite ({len(bad)} such tensors). "
-        "Nothing of this step was saved: lower learning_rate, or set precision=no, and resume=latest continues from the last checkpoint"
-    )
+def clip_gradients(accelerator: Accelerator, parameters: Mapping[str, Tensor], largest: float | None, step: int) -> Tensor:
+    """Scales the gradients down to a norm of at most `largest` ("On the difficulty of training recurrent neural networks", algorithm 1,
+    arXiv 1211.5063) and returns the norm before.
+
+    ValueError names the first parameter whose gradient is not finite; under fp16 the loss scaler skips such a step instead.
+    """
+    accelerator.unscale_gradients()
+    tensors = [p for p in parameters.values() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in tensors])
+    if accelerator.mixed_precision != "fp16" and not torch.isfinite(norm):
+        bad = [name for name, p in parameters.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
+        raise ValueError(
+            f"step {step}: the gradient of {', '.join(bad[:1]) or 'all parameters together'} is not finite ({len(bad)} such tensors). Nothing "
+            "of this step was saved: lower learning_rate, or set precision=no, and resume=latest continues from the last checkpoint"
+        )
+    if largest is not None:
+        torch.nn.utils.clip_grads_with_norm_(tensors, largest, norm)
+    return norm
 
 
 def seed_of(*numbers: int) -> int:

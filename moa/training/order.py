@@ -26,9 +26,7 @@ class StepBatches:
     so neither number changes what a step learns from.
     """
 
-    def __init__(
-        self, size: int, *, batch_size: int, seed: int, first_step: int, accumulate: int, processes: int, rank: int
-    ) -> None:
+    def __init__(self, size: int, *, batch_size: int, seed: int, first_step: int, accumulate: int, processes: int, rank: int) -> None:
         if size < 1:
             raise ValueError("the data set is empty (0 examples); at least 1 is needed; check the `data` settings")
         parts = accumulate * processes

@@ -137,7 +137,10 @@ class RunState:
         if path is None:
             log.warning("resume=latest found no whole checkpoint in %s: starting at step 0", self.out)
             return
+        newest = checkpoint.latest(self.out / "checkpoints")
         self._load(checkpoint.load(path), path)
+        if newest is not None and newest.name > checkpoint.step_folder(self.out, self.step).name:
+            raise ValueError(f"{path} is older than {newest}, which would be overwritten; set another out, or resume=latest")
 
     def _load(self, saved: checkpoint.Checkpoint, path: Path) -> None:
         tensors, state = saved.tensors["trainable"], saved.state

@@ -27,17 +27,18 @@ class Jsonl:
 
     def start(self, out: Path, state: Mapping[str, str]) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.file = open(out / "metrics.jsonl", "a", buffering=1)
+        self.file = out / "metrics.jsonl"
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self.file.write(json.dumps({"step": step, **finite}) + "\n")
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **finite}) + "\n")
 
     def state(self) -> dict[str, str]:
         return {}
 
     def close(self) -> None:
-        self.file.close()
+        pass
 
 
 class Console:
@@ -66,7 +67,9 @@ class WandB:
         try:
             import wandb
         except ImportError:
-            raise ValueError("tracker=wandb needs the package wandb, which is not installed; install it or choose tracker=default") from None
+            raise ValueError(
+                "tracker=wandb needs the package wandb, which is not installed; install it or choose tracker=default"
+            ) from None
         run_id = state.get("wandb_id")
         resume = "allow" if run_id else None
         self.run = wandb.init(project=self.project, name=self.name, dir=str(out), id=run_id, resume=resume)
@@ -88,7 +91,9 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise ValueError("tracker=tensorboard needs the package tensorboard, which is not installed; install it or choose tracker=default") from None
+            raise ValueError(
+                "tracker=tensorboard needs the package tensorboard, which is not installed; install it or choose tracker=default"
+            ) from None
         self.writer = SummaryWriter(str(out / "tensorboard"))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

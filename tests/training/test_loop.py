@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys import Ramp, Toy
 from torch import Tensor
 
 from moa.training import checkpoint
 from moa.training.loop import Report, train
+
+from toys import Ramp, Toy
 
 SMALL = dict(batch_size=6, learning_rate=0.05, steps=12, ema_decay=0.9, weight_decay=0.1, schedule="cosine", cpu=True)
 
@@ -117,6 +118,15 @@ def test_a_folder_with_checkpoints_is_not_started_over(tmp_path: Path) -> None:
         run(Toy(), tmp_path)
     with pytest.raises(ValueError, match="was trained with .*'batch_size': 6"):
         run(Toy(), tmp_path, resume="latest", batch_size=5)
+
+
+def test_resuming_an_older_checkpoint_needs_a_folder_of_its_own(tmp_path: Path) -> None:
+    run(Toy(), tmp_path / "a", checkpoint_every=5)
+    older = checkpoint.step_folders(tmp_path / "a" / "checkpoints")[0]
+    with pytest.raises(ValueError, match="would be overwritten; set another out"):
+        run(Toy(), tmp_path / "a", resume=str(older))
+    run(Toy(), tmp_path / "b", resume=str(older))
+    assert same(final(tmp_path / "a"), final(tmp_path / "b"))
 
 
 def test_what_trains_must_be_float32(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_prior_exports_what_the_stock_pipeline_draws(trained: Path, bank: Bank, 
     latents = Latents(bank, autoencoder=trained / "vae", cache=trained / "latents.npy")
     unet = new_unet(channels=(8, 16), head_width=4, norm_groups=4, latent_channels=2, size=16, text_width=16)
     objective = PriorObjective(
-        unet, clip=trained / "clip", autoencoder=trained / "vae", validation=latents, empty_share=0.5, guidance=2.0, sheet=8
+        unet, clip=trained / "clip", autoencoder=trained / "vae", validation=latents, empty_share=0.5, guidance=2.0, sheet=4
     )
     before = {name: p.clone() for name, p in objective.named_parameters()}
     steps(objective, latents, tmp_path / "run", export=tmp_path / "tiny")

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import torch
-from toys import Ramp, Toy
 
 from moa.training import checkpoint
 from moa.training.loop import train
+
+from toys import Ramp, Toy
 
 SCRIPT = """
 import sys
@@ -33,7 +34,13 @@ def free_port() -> int:
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2",
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
     ranks = [
         subprocess.Popen([sys.executable, "-c", code], env=os.environ | shared | {"RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(2)
     ]

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import Ramp, Toy
 
 from moa.training.loop import train
 from moa.training.tracking import Console, Jsonl, TensorBoard, WandB
+
+from toys import Ramp, Toy
 
 SETTINGS = dict(batch_size=6, learning_rate=0.05, log_every=1, cpu=True)
 

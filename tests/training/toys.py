@@ -58,5 +58,5 @@ class Toy(nn.Module):
         return {"seen": float(step), "weight": float(self.layer.weight.sum())}
 
     def export(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.exported = self.layer.weight.detach().clone()

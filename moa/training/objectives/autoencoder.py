@@ -126,7 +126,9 @@ class AutoencoderObjective(nn.Module):
         """Error and peak signal-to-noise ratio (dB) on held-out pictures; writes a sheet, originals above reconstructions."""
         images = to_signed(pictures([self.validation[i] for i in range(len(self.validation))]))
         images = images.to(self.autoencoder.device)
-        output = torch.cat([self.autoencoder.decode(self.autoencoder.encode(x).latent_dist.mode()).sample.float() for x in images.split(32)])
+        output = torch.cat(
+            [self.autoencoder.decode(self.autoencoder.encode(x).latent_dist.mode()).sample.float() for x in images.split(32)]
+        )
         shown = torch.stack([to_unsigned(images), to_unsigned(output)], dim=1)[: self.sheet]
         save_sheet(out / "sheets" / f"{step:08d}.png", rearrange(shown, "(r s) p c h w -> (r p s) c h w", s=8), 8)
         squared = (to_unsigned(output) - to_unsigned(images)).square().mean((1, 2, 3))

@@ -80,9 +80,7 @@ def new_clip(
 ) -> "ClipObjective":
     """An untrained CLIP whose tokenizer knows the words of a bank's captions."""
     tokenizer = train_tokenizer(captions.captions, vocabulary=vocabulary)
-    text_encoder = new_text_encoder(
-        tokenizer, width=text_width, layers=text_layers, heads=text_width // head_width, projection=projection
-    )
+    text_encoder = new_text_encoder(tokenizer, width=text_width, layers=text_layers, heads=text_width // head_width, projection=projection)
     image_encoder = new_image_encoder(
         width=image_width, layers=image_layers, heads=image_width // head_width, projection=projection, size=size, patch=patch
     )

@@ -14,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjec
 from moa.diffusion import add_noise, target
 from moa.training.cpu import quicken
 from moa.training.latents import Latents, LatentText, load_autoencoder
+from moa.training.objectives.clip import ATTENTION
 from moa.training.objectives.tiny_folder import save_folder
 from moa.training.sheets import save_sheet
 
@@ -25,7 +26,9 @@ class LatentTexts(NamedTuple):
     tokens: Tensor
 
 
-def new_unet(*, channels: Sequence[int], head_width: int, norm_groups: int, latent_channels: int, size: int, text_width: int) -> UNet2DConditionModel:
+def new_unet(
+    *, channels: Sequence[int], head_width: int, norm_groups: int, latent_channels: int, size: int, text_width: int
+) -> UNet2DConditionModel:
     """A UNet of SD 1.5's block types (section 3.3, arXiv 2112.10752), with cross-attention at all but the coarsest level."""
     down = (*("CrossAttnDownBlock2D",) * (len(channels) - 1), "DownBlock2D")
     model = UNet2DConditionModel(
@@ -76,7 +79,7 @@ class PriorObjective(nn.Module):
         super().__init__()
         self.unet, self.scheduler = unet, new_scheduler()
         self.tokenizer = CLIPTokenizer.from_pretrained(Path(clip) / "tokenizer")
-        self.text_encoder = CLIPTextModel.from_pretrained(Path(clip) / "text_encoder", use_safetensors=True)
+        self.text_encoder = CLIPTextModel.from_pretrained(Path(clip) / "text_encoder", use_safetensors=True, attn_implementation=ATTENTION)
         self.image_encoder = CLIPVisionModelWithProjection.from_pretrained(Path(clip) / "image_encoder", use_safetensors=True)
         self.autoencoder = load_autoencoder(autoencoder)
         self.image_encoder.requires_grad_(False)
@@ -86,7 +89,7 @@ class PriorObjective(nn.Module):
             quicken(unet).set_attn_processor(AttnProcessor())
 
     def collate(self, examples: Sequence[LatentText]) -> LatentTexts:
-        return LatentTexts(torch.stack([e.latent for e in examples]), self.tokens([e.caption for e in examples]))
+        return LatentTexts(torch.stack([e.latent.float() for e in examples]), self.tokens([e.caption for e in examples]))
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """Token numbers `(b l)`, padded to the tokenizer's length as the stock pipeline does."""
@@ -132,18 +135,20 @@ class PriorObjective(nn.Module):
         timesteps = torch.arange(len(batch.latents), device=device) * self.scheduler.config.num_train_timesteps // len(batch.latents)
         fixed = torch.Generator(device).manual_seed(0)
         errors = self.errors(batch.latents.float().to(device), batch.tokens.to(device), timesteps, fixed)
-        self.draw(out / "sheets" / f"{step:08d}.png")
+        self.draw(out / "sheets" / f"{step:08d}.png", self.sheet)
         return {"error": float(errors.mean())}
 
-    def draw(self, path: Path) -> None:
+    def draw(self, path: Path, count: int) -> None:
         """A sheet of pictures for the first held-out captions, in float32, 20 steps."""
-        captions = [self.validation[i].caption for i in range(self.sheet)]
-        seeds = [torch.Generator().manual_seed(i) for i in range(self.sheet)]
+        captions = [self.validation[i].caption for i in range(count)]
+        seeds = [torch.Generator().manual_seed(i) for i in range(count)]
         with torch.autocast(self.unet.device.type, enabled=False):
-            drawn = self.pipeline()(captions, num_inference_steps=20, guidance_scale=self.guidance, generator=seeds, output_type="pt").images
-        save_sheet(path, drawn, 8)
+            drawn = self.pipeline()(
+                captions, num_inference_steps=20, guidance_scale=self.guidance, generator=seeds, output_type="pt"
+            ).images
+        save_sheet(path, drawn, min(8, count))
 
     def export(self, folder: Path) -> None:
         """Writes the stock folder with the averages."""
         save_folder(folder, self.pipeline(), self.image_encoder)
-        self.draw(folder / "sheet.png")
+        self.draw(folder / "sheet.png", 2 * self.sheet)
