@@ -1,0 +1,92 @@
+"""One evaluation from its settings to its report."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from diffusers.utils import logging as diffusers_logging
+
+from moa.evaluation.ablations import write_ablations
+from moa.evaluation.measure import Measurement, measure_adapter, measure_autoencoder, measure_prior, measure_reader
+from moa.evaluation.painters import Picture, PipelinePainter, as_array
+from moa.evaluation.protocol import Case
+from moa.evaluation.reader import Reader, as_tensor
+from moa.evaluation.report import write_report
+from moa.evaluation.settings import Settings
+from moa.pipelines import MoAPipeline
+from moa.places import find_model
+
+log = logging.getLogger("moa.evaluation")
+
+
+def evaluate(settings: Settings, out: Path, *, command: str) -> Path:
+    """Measures, writes, and gives the path of the report."""
+    if settings.what == "ablations":
+        write_ablations(settings.runs, out / "ablations.md", command=command)
+        return out / "ablations.md"
+    settings = settings.sized()
+    measured = measure(settings)
+    write_report(out, settings.what, settings.title, measured, settings.facts(command), examples=settings.examples, seeds=settings.seeds)
+    for row in measured.rows:
+        log.info("%s / %s: %.4f  %.4f..%.4f  n=%d", row.group, row.name, row.value.value, row.value.low, row.value.high, row.value.count)
+    return out / "report.html"
+
+
+def measure(settings: Settings) -> Measurement:
+    """The numbers of one evaluation."""
+    device = find_device(settings.device)
+    reader = Reader.from_pretrained(find_model(settings.reader)).to(device)
+    if settings.what == "reader":
+        return measure_reader(reader, people=settings.people, pairs=settings.pairs)
+    pipe = open_pipeline(settings, device)
+    if settings.what == "autoencoder":
+        return measure_autoencoder(reader, Reconstruction(pipe, settings.batch_size), people=settings.people, pairs=settings.pairs)
+    prior, personal = (
+        PipelinePainter(pipe, personal, settings.steps, settings.guidance, settings.batch_size) for personal in (False, True)
+    )
+    if settings.what == "prior":
+        return measure_prior(reader, prior, people=settings.people, pairs=settings.pairs, diverse=settings.diverse, seeds=settings.seeds)
+    return measure_adapter(
+        reader, personal, prior, people=settings.people, pairs=settings.pairs, diverse=settings.diverse, seeds=settings.seeds
+    )
+
+
+def open_pipeline(settings: Settings, device: torch.device) -> MoAPipeline:
+    """The prior, with the adapter where one is measured."""
+    diffusers_logging.disable_progress_bar()
+    pipe = MoAPipeline.from_pretrained(settings.prior, dtype=getattr(torch, settings.dtype), variant=settings.variant).to(device)
+    if settings.what == "adapter":
+        pipe.load_moa(settings.adapter, "measured")
+    return pipe
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; auto takes the GPU where there is one.
+
+    Errors: ValueError for a device that is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); give auto or cpu.") from None
+
+
+class Reconstruction:
+    """A painter that sends the world's own renders through the pipeline's autoencoder."""
+
+    def __init__(self, pipe: MoAPipeline, batch_size: int):
+        self.pipe, self.batch_size = pipe, batch_size
+
+    @torch.no_grad()
+    def __call__(self, cases: Sequence[Case]) -> list[Picture]:
+        out: list[Picture] = []
+        for start in range(0, len(cases), self.batch_size):
+            images = torch.stack([as_tensor(case.render()) for case in cases[start : start + self.batch_size]])
+            vae = self.pipe.vae
+            decoded = vae.decode(vae.encode(images.to(vae.device, vae.dtype)).latent_dist.mode()).sample
+            shown = self.pipe.image_processor.postprocess(decoded.detach(), output_type="pil")
+            out += [Picture(as_array(image)) for image in shown]
+        return out

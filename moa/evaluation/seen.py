@@ -1,0 +1,56 @@
+"""What the reader saw in a painter's pictures, and who in them is whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from moa.evaluation.identity import match
+from moa.evaluation.painters import Picture
+from moa.evaluation.protocol import Case
+from moa.evaluation.reader import Reader, Reading, Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Cases, the pictures drawn for them, their readings, and for every subject of each case its region (None: nobody left)."""
+
+    cases: Sequence[Case]
+    pictures: Sequence[Picture]
+    readings: Sequence[Reading]
+    matched: Sequence[Sequence[Sighting | None]]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def images(self) -> list[np.ndarray]:
+        """The pictures' pixels."""
+        return [picture.image for picture in self.pictures]
+
+    @property
+    def flat(self) -> list[Sighting | None]:
+        """The regions of all subjects of all cases in turn."""
+        return [sighting for row in self.matched for sighting in row]
+
+    @property
+    def labels(self) -> list[dict[str, str]]:
+        """What one should see of them, in the same order."""
+        return [part.labels for case in self.cases for part in case.parts]
+
+    def figures(self, index: int) -> Bool[np.ndarray, "h w"]:
+        """The pixels of the subjects that picture `index` was to show."""
+        reading = self.readings[index]
+        masks = [reading.figure(sighting) for sighting in self.matched[index] if sighting is not None]
+        return np.any([np.zeros_like(reading.mask), *masks], axis=0)
+
+
+def look(reader: Reader, cases: Sequence[Case], pictures: Sequence[Picture]) -> Seen:
+    """Reads the pictures of some cases and matches every subject to its best region among the people."""
+    readings = reader.read([picture.image for picture in pictures])
+    matched = [
+        match(reading.of_kind("person"), [part.labels for part in case.parts])
+        for case, reading in zip(cases, readings, strict=True)
+    ]
+    return Seen(cases, pictures, readings, matched)

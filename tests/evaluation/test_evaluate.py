@@ -1,0 +1,86 @@
+"""Settings, and one evaluation of each kind from the command's configuration to its files, on a small random model."""
+
+import json
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from moa.cli import CONF
+from moa.evaluate import run
+from moa.evaluation.reader import Reader
+from moa.evaluation.settings import SETTINGS, read_settings
+
+from experts import make_adapter
+from families import save_pipeline
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A random prior, adapter and reader."""
+    from moa.pipelines import MoAPipeline
+
+    folder = tmp_path_factory.mktemp("models")
+    save_pipeline("sd15", folder / "prior")
+    torch.manual_seed(0)
+    reader = Reader()
+    torch.nn.init.constant_(reader.detector.heat.bias, 0.0)
+    reader.save_pretrained(folder / "reader")
+    pipe = MoAPipeline.from_pretrained(folder / "prior")
+    make_adapter(pipe.unet).save_pretrained(folder / "adapter")
+    return folder
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        return compose("evaluate", list(overrides))
+
+
+def settings(*overrides):
+    return read_settings(OmegaConf.to_container(composed(*overrides), resolve=True))
+
+
+def test_configuration_is_the_schema(models):
+    config = composed()
+    assert set(config) == set(SETTINGS) - {"hydra"}
+    assert settings(f"reader={models}/reader").title == "tiny-people"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("what=adaptor", "choose one of adapter, prior"),
+        ("people=1", "whole number from 2"),
+        ("diverse=100", "people=200 or more"),
+        ("guidance=-1", "guidance=-1"),
+        ("reader=nowhere", "holds no attribute reader"),
+        ("what=ablations", "two or more folders"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_paragraph(models, override, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        settings(f"reader={models}/reader", override)
+    assert "\n" not in str(caught.value)
+
+
+def test_quick_is_a_fifth(models):
+    quick = settings(f"reader={models}/reader", "quick=true").sized()
+    assert (quick.people, quick.pairs, quick.diverse, quick.seeds) == (32, 16, 2, 2)
+
+
+@pytest.mark.parametrize("what", ["adapter", "prior", "autoencoder", "reader"])
+def test_every_kind_runs_on_a_random_model(models, what, tmp_path, capsys):
+    config = composed(
+        f"what={what}", f"prior.path={models}/prior", f"adapter={models}/adapter", f"reader={models}/reader", f"out={tmp_path}",
+        "people=2", "pairs=1", "diverse=1", "seeds=2", "steps=1", "examples=1", "device=cpu",
+    )  # fmt: skip
+    report = run(config, "python evaluate.py")
+    assert report.is_file() and capsys.readouterr().out.strip() == str(report)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["what"] == what and len(metrics["rows"]) > 5 and metrics["settings"]["command"] == "python evaluate.py"
+
+
+def test_a_device_that_is_not_here(models):
+    with pytest.raises(ValueError, match="give auto or cpu"):
+        run(composed(f"reader={models}/reader", "what=reader", "device=warp", "out=/tmp/moa-none"), "")
