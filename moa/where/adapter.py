@@ -73,7 +73,7 @@ class MoAConfig:
             sites = tuple(Site(**site) for site in values["sites"])
             return MoAConfig(**{k: v for k, v in values.items() if k not in NOTES} | {"sites": sites})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{source} is no MoA adapter config ({error}); give a folder written by save_pretrained.") from error
+            raise ValueError(f"{source} is no MoA adapter config ({_short(error)}); give a folder written by save_pretrained.") from error
 
 
 class MoAAdapter:
@@ -208,7 +208,7 @@ class MoAAdapter:
         try:
             adapter = cls(MoAConfig.from_dict(values, source))
         except (TypeError, RuntimeError) as error:
-            raise ValueError(f"{source} describes no adapter that can be built ({error}); fetch or train the adapter again.") from error
+            raise ValueError(f"{source} describes no adapter that can be built ({_short(error)}); fetch or train the adapter again.") from error
         _check_digest(folder / WEIGHTS, values.get("sha256"))
         try:
             tensors = load_file(str(folder / WEIGHTS))
@@ -251,6 +251,10 @@ def _name_of(router: Callable[..., Router]) -> tuple[str, dict[str, float | int]
         if made is known:
             return name, options
     raise ValueError(f"The router {made!r} has no public name; add it to ROUTERS in moa/where/router.py (known: {', '.join(ROUTERS)}).")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _digest(file: Path) -> str:
