@@ -77,6 +77,7 @@ def _hydra_main(config: DictConfig) -> None:
 def main() -> None:
     """The command line: free text and paths are quoted for Hydra before it reads them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads cost 20 times the work on a busy machine
     with plain_errors():
         sys.argv[1:] = words_for_hydra(sys.argv[1:])
     _hydra_main()
