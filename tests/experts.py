@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from families import make_unet, unet_call
 from moa.where import MoAAdapter, mount
 from moa.where.router import MLPRouter
 from moa.where.subjects import Placed, Subjects
+
+from families import make_unet, unet_call
 
 IMAGE_WIDTH = 24
 

@@ -22,7 +22,7 @@ from transformers import (
 
 from moa.training.tokenizer import train_tokenizer
 
-WORDS = "a person and the dog in snow at night with red hair wearing green hoodie robot left of behind by sea".split()
+WORDS = ["a", "person", "and", "the", "dog", "in", "snow", "at", "night", "with", "red", "hair", "wearing", "green", "hoodie", "robot", "left", "of", "behind", "by", "sea"]
 LEVELS = dict(
     sample_size=8,
     block_out_channels=(32, 64),

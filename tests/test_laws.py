@@ -11,13 +11,14 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
-from experts import Scene, alice, make_adapter, make_scene
-from families import make_unet, unet_call
 from moa.denoiser import Denoiser
 from moa.where import MoAAdapter, MoAContext, Trace, mount, remove
 from moa.where import mixture as mixture_module
 from moa.where.router import ConstantRouter
 from moa.where.subjects import Subjects
+
+from experts import Scene, alice, make_adapter, make_scene
+from families import make_unet, unet_call
 
 
 def one_subject() -> Subjects:

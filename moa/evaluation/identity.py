@@ -18,19 +18,19 @@ def identity_labels(labels: Mapping[str, str], kind: str = "person") -> dict[str
     return {name: word for name, word in readable(kind, labels).items() if name in IDENTITY[kind]}
 
 
-def likeness(sighting: Sighting, labels: Mapping[str, str]) -> float:
-    """The share of who-it-is attributes, of those one can see, that read as they should; 0 for another kind of subject."""
-    wanted = identity_labels(labels, sighting.kind)
+def likeness(sighting: Sighting, labels: Mapping[str, str], *, clothes: bool = False) -> float:
+    """The share of who-it-is attributes, of those one can see, that read as they should; with `clothes`, of all attributes."""
+    wanted = readable(sighting.kind, labels) if clothes else identity_labels(labels, sighting.kind)
     return float(np.mean([sighting.words[name] == word for name, word in wanted.items()])) if wanted else 0.0
 
 
-def match(sightings: Sequence[Sighting], subjects: Sequence[Mapping[str, str]]) -> list[Sighting | None]:
+def match(sightings: Sequence[Sighting], subjects: Sequence[Mapping[str, str]], *, clothes: bool = False) -> list[Sighting | None]:
     """For each subject (its labels) its region: every region at most once, all likenesses together as great as can be; None if too few.
 
     Ties go to what the reader is surer of.
     """
     places: list[int | None] = [*range(min(len(sightings), 6)), *[None] * len(subjects)]
-    like = np.array([[likeness(s, labels) + 1e-3 * s.score for s in sightings] for labels in subjects])
+    like = np.array([[likeness(s, labels, clothes=clothes) + 1e-3 * s.score for s in sightings] for labels in subjects])
 
     def total(chosen: tuple[int | None, ...]) -> float:
         return float(sum(like[i, j] for i, j in enumerate(chosen) if j is not None))

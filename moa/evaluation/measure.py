@@ -129,8 +129,8 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 
 def _trio(reader: Reader, cases: Sequence[Case], personal: Painter, prior: Painter | None) -> Trio:
     ceiling = look(reader, cases, world_painter(cases))
-    alone = None if prior is None else look(reader, cases, once(prior, cases))
-    return Trio(look(reader, cases, personal(cases)), alone, ceiling)
+    alone = None if prior is None else look(reader, cases, once(prior, cases), clothes=True)
+    return Trio(look(reader, cases, personal(cases), clothes=prior is None), alone, ceiling)
 
 
 def said(name: str, truth: list[str], read: list[str | None]) -> tuple[list[str], list[str | None]]:

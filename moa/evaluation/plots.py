@@ -9,7 +9,7 @@ from jaxtyping import Float
 from moa.evaluation.rows import Row
 from moa.evaluation.statistics import Estimate
 
-WIDTH, HEIGHT, EDGE = 300, 26, 7
+WIDTH, HEIGHT, EDGE = 256, 26, 7
 
 
 def number(value: float | None, unit: str) -> str:

@@ -18,11 +18,13 @@ LEADS = {
     "autoencoder": "Renders of held-out people, read before and after the autoencoder.",
     "reader": "The attribute reader on real renders of held-out people: the ceiling of everything it measures.",
 }
+WIDTHS = (236, 268, 66, 118, 72, 62, 64, 64, 52)  # of a table's columns in pixels
+COLUMNS = "<colgroup>" + "".join(f"<col style='width:{width}px'>" for width in WIDTHS) + "</colgroup>"
 LEGEND = (
     ('<circle class="value" cx="11" cy="7" r="4.6"/><line class="whisker" x1="1" x2="21" y1="7" y2="7"/>', "measured, with its 95 % interval"),
     ('<circle class="prior" cx="11" cy="7" r="4.6"/>', "the prior alone"),
-    ('<circle class="ceiling" cx="11" cy="7" r="4.6"/>', "the reader's ceiling on real renders"),
-    ('<line class="majority" x1="11" x2="11" y1="1" y2="13"/>', "always saying the commonest word"),
+    ('<circle class="ceiling" cx="11" cy="7" r="4.6"/>', "ceiling: real renders, read"),
+    ('<line class="majority" x1="11" x2="11" y1="1" y2="13"/>', "majority: the commonest word"),
     ('<path class="aim" d="M11 11 l-4.5 -6 h9 z"/>', "aim"),
 )
 
@@ -88,7 +90,7 @@ def _section(group: str, rows: list[Row], after: str) -> str:
     name, about = GROUPS[group]
     most = plots.most_of(rows)
     return (
-        f'<h2>{escape(name)}</h2><p>{escape(about)}</p><div class="wide"><table class="rows"><thead><tr><th></th><th class="plot"></th><th>value</th><th>95 % interval</th>'
+        f'<h2>{escape(name)}</h2><p>{escape(about)}</p><div class="wide"><table class="rows">{COLUMNS}<thead><tr><th></th><th></th><th>value</th><th>95 % interval</th>'
         f"<th>majority</th><th>prior</th><th>ceiling</th><th>aim</th><th>n</th></tr></thead><tbody>{''.join(_row(row, most) for row in rows)}</tbody></table></div>{after}"
     )
 

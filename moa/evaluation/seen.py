@@ -46,11 +46,12 @@ class Seen:
         return np.any([np.zeros_like(reading.mask), *masks], axis=0)
 
 
-def look(reader: Reader, cases: Sequence[Case], pictures: Sequence[Picture]) -> Seen:
-    """Reads the pictures of some cases and matches every subject to its best region among the people."""
+def look(reader: Reader, cases: Sequence[Case], pictures: Sequence[Picture], *, clothes: bool = False) -> Seen:
+    """Reads the pictures of some cases and matches every subject to its best region among the people, by who it is; with
+    `clothes` by everything about it, as is fair to a painter that knows nobody."""
     readings = reader.read([picture.image for picture in pictures])
     matched = [
-        match(reading.of_kind("person"), [part.labels for part in case.parts])
+        match(reading.of_kind("person"), [part.labels for part in case.parts], clothes=clothes)
         for case, reading in zip(cases, readings, strict=True)
     ]
     return Seen(cases, pictures, readings, matched)

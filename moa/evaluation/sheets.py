@@ -13,13 +13,13 @@ INK, PAPER = (60, 60, 67), (250, 250, 248)
 
 
 def overlay(image: UInt8[np.ndarray, "h w 3"], maps: Sequence[Float[np.ndarray, "h2 w2"]], *, strength: float = 0.85) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture in pale grey under up to two maps (0..1), each in its colour."""
+    """A picture in grey under up to two maps (0..1), each in its colour."""
     height, width = image.shape[:2]
-    out = 0.45 * image.mean(axis=2, keepdims=True).repeat(3, axis=2) + 0.55 * 245
+    out = 0.7 * image.mean(axis=2, keepdims=True).repeat(3, axis=2) + 0.3 * 245
     for color, values in zip(COLORS, maps, strict=False):
         grown = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
         weight = strength * np.asarray(grown, float)[..., None] / 255
-        out = out * (1 - weight) + (0.75 * np.array(color) + 0.25 * out) * weight
+        out = out * (1 - weight) + (0.62 * np.array(color) + 0.38 * out) * weight
     return out.round().clip(0, 255).astype(np.uint8)
 
 

@@ -22,15 +22,16 @@ code { font: 13.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 .head .big small { font-size: 17px; font-weight: 500; color: var(--soft); letter-spacing: 0; margin-left: 3px; }
 .head .range { font-size: 13px; color: var(--soft); }
 .wide { overflow-x: auto; }
-table.rows { width: 100%; border-collapse: collapse; font-size: 14.5px; }
-.rows th { text-align: right; font-weight: 500; color: var(--soft); font-size: 12.5px; padding: 8px 10px; border-bottom: 1px solid var(--hair); white-space: nowrap; }
+table.rows { width: 100%; min-width: 980px; table-layout: fixed; border-collapse: collapse; font-size: 14.5px; }
+.rows th { text-align: right; font-weight: 500; color: var(--soft); font-size: 12.5px; padding: 8px 8px; border-bottom: 1px solid var(--hair); white-space: nowrap; }
 .rows th:first-child, .rows td:first-child { text-align: left; padding-left: 0; }
-.rows td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--hair); white-space: nowrap; }
-.rows td.plot { width: 300px; padding: 3px 12px; }
+.rows td { text-align: right; padding: 7px 8px; border-bottom: 1px solid var(--hair); white-space: nowrap; }
+.rows td.plot { padding: 3px 6px; }
+.rows td:first-child { white-space: normal; line-height: 1.3; }
 .rows td.value { font-weight: 650; font-size: 15.5px; }
 .rows td.quiet { color: var(--soft); }
 .met { color: var(--good); } .unmet { color: var(--bad); }
-svg.line { display: block; width: 300px; height: 26px; overflow: visible; }
+svg.line { display: block; width: 100%; height: 26px; overflow: visible; }
 .rail { stroke: var(--hair); stroke-width: 2; } .grid { stroke: var(--hair); } .whisker { stroke: var(--accent); stroke-width: 3.5; stroke-linecap: round; opacity: .45; }
 circle.value { fill: var(--accent); } circle.prior { fill: var(--card); stroke: var(--soft); stroke-width: 1.6; }
 circle.ceiling { fill: none; stroke: var(--blue); stroke-width: 1.8; } .majority { stroke: var(--soft); stroke-width: 1.8; } .aim { fill: var(--soft); }
@@ -52,6 +53,6 @@ table.matrix { border-collapse: separate; border-spacing: 4px; font-size: 14px; 
   background: color-mix(in srgb, var(--accent) calc(var(--share) * 100%), var(--card)); } .matrix td.dark { color: #fff; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 24px; font-size: 14px; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 footer { margin-top: 72px; padding-top: 20px; border-top: 1px solid var(--hair); color: var(--soft); font-size: 13.5px; }
-@media (max-width: 640px) { main { padding: 40px 18px; } h1 { font-size: 33px; } .rows td.plot, .rows th.plot { display: none; } }
+@media (max-width: 640px) { main { padding: 40px 18px; } h1 { font-size: 33px; } table.rows { min-width: 860px; } }
 @media print { .card, .head { break-inside: avoid; } body { background: #fff; } }
 """

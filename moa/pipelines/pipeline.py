@@ -41,6 +41,8 @@ class MoAPipeline:
         place = find_model(path)
         family = cls if cls is not MoAPipeline else pipeline_class(family_of(place))
         stock.setdefault("use_safetensors", True)
+        if "torch_dtype" not in stock:  # said aloud, or a text encoder of half precision stays so beside a UNet that does not
+            stock.setdefault("dtype", torch.float32)
         with explained(path):
             pipe = super(MoAPipeline, family).from_pretrained(place, **stock)
         for folder in sorted(Path(place).glob(f"{ADAPTERS}/*/")):

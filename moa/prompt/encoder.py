@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from moa.prompt.subject import SubjectEmbedding
 
-
 OWN_ENCODER = "prior"  # the name of a prior's own image encoder in an adapter's JSON
 
 

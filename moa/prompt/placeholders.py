@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 PLACEHOLDER = re.compile(r"<([A-Za-z0-9_][\w\- ]*)>")
-DETERMINERS = frozenset("a an the my your his her its our their this that one another some every each".split())
+DETERMINERS = frozenset(["a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that", "one", "another", "some", "every", "each"])
 
 
 @dataclass(frozen=True, slots=True)

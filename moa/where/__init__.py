@@ -4,4 +4,4 @@ from moa.where.adapter import MoAAdapter
 from moa.where.context import ExpertContext, MoAContext, Trace
 from moa.where.mounting import Mounted, mount, remove
 
-__all__ = ["ExpertContext", "MoAAdapter", "MoAContext", "Mounted", "Trace", "mount"]
+__all__ = ["ExpertContext", "MoAAdapter", "MoAContext", "Mounted", "Trace", "mount", "remove"]

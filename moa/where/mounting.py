@@ -114,13 +114,13 @@ def remove(unet: nn.Module, name: str | None = None) -> None:
     mounted = getattr(unet, CHILD, None)
     if mounted is None:
         return
-    for name in list(mounted.adapters) if name is None else [name] if name in mounted.adapters else []:
-        adapter = mounted.adapters.pop(name)
+    for each in [n for n in mounted.adapters if name in (None, n)]:
+        adapter = mounted.adapters.pop(each)
         for site in adapter.config.sites:
             module = unet.get_submodule(site.name)
-            del module.personal[name], module.router[name]
-        del mounted.fusion[name], mounted.layers[name]
-        mounted.encoders.pop(name, None)
+            del module.personal[each], module.router[each]
+        del mounted.fusion[each], mounted.layers[each]
+        mounted.encoders.pop(each, None)
         adapter.mounted = False
     if not mounted.adapters:
         _close(unet, mounted)

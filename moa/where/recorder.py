@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from moa.where.context import ExpertContext, MoAContext, Trace, grid_of
+from moa.where.context import ExpertContext, Trace, grid_of
 
 
 def to_map(values: Float[Tensor, "b n e"], size: tuple[int, int]) -> Float[Tensor, "b e h w"]:
@@ -52,8 +52,7 @@ class Recorder:
                 grid = grid_of(weights.shape[1], size)
                 native = self._by_expert(weights[-self.rows :].detach(), experts)
                 self.full[self.calls, site] = rearrange(native, "b (h w) e -> b e h w", h=grid[0])
-        for (site, name), shown in trace.attention.items():
-            expert = next(e for e in experts if e.name == name)
+        for (_, name), shown in trace.attention.items():
             maps = to_map(rearrange(shown.detach(), "r m n -> r n m"), size)
             self.subjects[name] = self.subjects.get(name, 0) + maps
         self.calls += 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from moa.prompt.fusion import SubjectFusion

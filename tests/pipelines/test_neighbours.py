@@ -7,8 +7,9 @@ from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionControl
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from experts import make_adapter
 from moa import MoAPipeline
+
+from experts import make_adapter
 
 CALL = dict(num_inference_steps=2, guidance_scale=4.0, output_type="np", height=16, width=16)
 pytestmark = pytest.mark.filterwarnings("ignore:<:UserWarning")

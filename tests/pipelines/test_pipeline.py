@@ -8,9 +8,10 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from PIL import Image
 
-from experts import make_adapter
 from moa import MoAPipeline, SubjectEmbedding
 from moa.pipelines import MoAOutput
+
+from experts import make_adapter
 
 CALL = dict(num_inference_steps=3, guidance_scale=5.0, output_type="np", height=16, width=16)
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from families import WORDS
 from moa.prompt.placeholders import fill, locate, names_in, with_article
 from moa.training.tokenizer import train_tokenizer
+
+from families import WORDS
 
 
 @pytest.fixture(scope="module")

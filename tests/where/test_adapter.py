@@ -7,13 +7,14 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from experts import alice, make_adapter, make_scene
-from families import make_unet
 from moa.where import MoAAdapter, mount, remove
 from moa.where.adapter import CONFIG, WEIGHTS
 from moa.where.router import ROUTERS, MLPRouter
 from moa.where.sites import content_of, find_sites
 from moa.where.subjects import Subjects
+
+from experts import alice, make_adapter, make_scene
+from families import make_unet
 
 
 def subjects() -> Subjects:

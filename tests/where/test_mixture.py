@@ -4,13 +4,14 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor, SlicedAttnProcessor
 
-from experts import alice, features, make_adapter, make_scene
-from families import make_unet, unet_call
 from moa.where import Trace, mount, remove
 from moa.where.context import grid_of
 from moa.where.mixture import attend, attend_and_show, place
 from moa.where.router import ConstantRouter, HardRouter, MaskRouter
 from moa.where.subjects import Placed, Subjects
+
+from experts import alice, features, make_adapter, make_scene
+from families import make_unet, unet_call
 
 
 def both(**scale) -> Subjects:

@@ -174,9 +174,11 @@ class MoAObjective(nn.Module):
 
     def pipeline(self) -> MoAPipeline:
         """A pipeline on the networks in training."""
-        pipe = pipeline_class(self.prior.family).from_pipe(self.prior.pipe)
-        pipe.set_progress_bar_config(disable=True)
-        return pipe
+        kind, pipe = pipeline_class(self.prior.family), self.prior.pipe
+        _, options = kind._get_signature_keys(kind)
+        made = kind(**pipe.components, **{name: pipe.config[name] for name in options if name in pipe.config})
+        made.set_progress_bar_config(disable=True)
+        return made
 
     def export(self, folder: Path) -> None:
         """Write the adapter, and say how to use it."""
