@@ -94,7 +94,7 @@ def measure_autoencoder(reader: Reader, reconstruct: Painter, *, people: int, pa
     rows = [Row("agreement", "scene", mean([a.scene == b.scene for a, b in zip(before.readings, after.readings, strict=True)]))]
     rows.append(Row("agreement", "number", mean([len(a.sightings) == len(b.sightings) for a, b in zip(before.readings, after.readings, strict=True)])))
     agreements = {name: _agreement(before, after, name) for name in names}
-    rows += [Row("agreement", name, mean(values)) for name, values in agreements.items()]
+    rows += [Row("agreement", name, mean(values)) for name, values in agreements.items() if len(values)]
     rows.append(Row("agreement", "all_attributes", mean(np.concatenate(list(agreements.values()))), aim=0.97))
     rows += [replace(row, group="read from reconstructions", prior=None) for row in alignment_rows(Trio(after, None, before))]
     decibels = [psnr(a.image, b.image) for a, b in zip(originals, after.pictures, strict=True)]

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from moa.data.world import scene_names
@@ -92,7 +92,7 @@ class Reader(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: t.detach().half().cpu().contiguous() for name, t in self.state_dict().items()}
-        save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
+        (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt"}))
         (folder / "config.json").write_text(json.dumps(_vocabulary() | {"format_version": FORMAT}, indent=1) + "\n")
 
     @classmethod
