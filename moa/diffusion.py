@@ -16,6 +16,13 @@ def _column(x: PerSample, like: Field) -> Tensor:
     return x.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
+def _unknown(prediction_type: str) -> ValueError:
+    return ValueError(
+        f"The prior predicts {prediction_type!r}, but only {', '.join(PREDICTION_TYPES)} are known; "
+        "check `prediction_type` in the prior's scheduler_config.json."
+    )
+
+
 def add_noise(x0: Field, noise: Field, alpha_bar: PerSample) -> Field:
     """x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps (2006.11239, eq. 4)."""
     a = _column(alpha_bar, x0)
@@ -34,10 +41,7 @@ def target(prediction_type: str, x0: Field, noise: Field, alpha_bar: PerSample) 
         return x0
     if prediction_type == "v_prediction":
         return a.sqrt() * noise - (1 - a).sqrt() * x0
-    raise ValueError(
-        f"The prior predicts {prediction_type!r}, but only {', '.join(PREDICTION_TYPES)} are known; "
-        "check `prediction_type` in the prior's scheduler_config.json."
-    )
+    raise _unknown(prediction_type)
 
 
 def to_x0(prediction_type: str, prediction: Field, x_t: Field, alpha_bar: PerSample) -> Field:
@@ -49,10 +53,7 @@ def to_x0(prediction_type: str, prediction: Field, x_t: Field, alpha_bar: PerSam
         return prediction
     if prediction_type == "v_prediction":
         return a.sqrt() * x_t - (1 - a).sqrt() * prediction
-    raise ValueError(
-        f"The prior predicts {prediction_type!r}, but only {', '.join(PREDICTION_TYPES)} are known; "
-        "check `prediction_type` in the prior's scheduler_config.json."
-    )
+    raise _unknown(prediction_type)
 
 
 def to_noise(prediction_type: str, prediction: Field, x_t: Field, alpha_bar: PerSample) -> Field:

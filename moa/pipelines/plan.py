@@ -13,7 +13,7 @@ from moa.data.images import load_image
 from moa.prompt.encoder import SubjectEncoder
 from moa.prompt.placeholders import PlainPrompt, fill, locate, names_in
 from moa.prompt.subject import SubjectEmbedding
-from moa.where.adapter import MoAConfig
+from moa.where.config import MoAConfig
 from moa.where.subjects import Placed
 
 Picture = str | Image.Image

@@ -140,13 +140,8 @@ def make_expert(
     mentions = [(r, p) for r, (_, placed) in enumerate(rows) for p in placed]
     tokens = fuse_mentions(fusion, [p for _, p in mentions], torch.stack([text[rows[r][0], p.position] for r, p in mentions]))
     count, k, length = len(mentions), fusion.tokens, text.shape[1]
-    column, used = [0] * len(rows), []
-    for r, _ in mentions:
-        used.append(column[r])
-        column[r] += 1
+    row, place, column = seats(mentions, len(rows), text.device)
     most, appended = max(column), max(column) * (k - 1)
-    row = torch.tensor([r for r, _ in mentions], device=text.device)
-    place = torch.tensor(used, device=text.device)
     position = torch.full((len(rows), most, k), length + appended, device=text.device)
     noun = torch.tensor([p.position for _, p in mentions], device=text.device)
     extra = length + place.unsqueeze(1) * (k - 1) + torch.arange(k - 1, device=text.device)
@@ -175,6 +170,15 @@ def make_expert(
         drawn=drawn,
         undrawn=undrawn,
     )
+
+
+def seats(mentions: list[tuple[int, Placed]], rows: int, device) -> tuple[Tensor, Tensor, list[int]]:
+    """Row and place in its row of each mention, and how many mentions each row has."""
+    column, used = [0] * rows, []
+    for r, _ in mentions:
+        used.append(column[r])
+        column[r] += 1
+    return torch.tensor([r for r, _ in mentions], device=device), torch.tensor(used, device=device), column
 
 
 def fuse_mentions(fusion: SubjectFusion, placed: list[Placed], noun: Float[Tensor, "c d"]) -> Float[Tensor, "c k d"]:

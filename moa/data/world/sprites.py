@@ -25,7 +25,7 @@ MARGIN = 0.08  # drawn around the canvas, as a share of it, where a rotated figu
 
 def cache_folder() -> Path:
     """Where sprites are kept by default: `$MOA_CACHE/world`, else `~/.cache/moa/world`."""
-    return Path(os.environ.get("MOA_CACHE", Path.home() / ".cache" / "moa")) / "world"
+    return Path(os.environ.get("MOA_CACHE") or Path.home() / ".cache" / "moa") / "world"
 
 
 @lru_cache(maxsize=16)
