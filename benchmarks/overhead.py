@@ -5,19 +5,20 @@
     python benchmarks/overhead.py --shape sdxl --size 128 --device cuda --dtype float16
 
 Weights are random in the real shapes. Calls alternate between prior and MoA, and medians of the pairs' ratios are printed;
-`flops` counts matrix products and convolutions, `peak` the most memory a call adds to what the weights take.
+`flops` counts matrix products and convolutions, `peak` the most bytes of tensors a call holds at once beyond the weights.
 """
 
 import argparse
 import statistics
-import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from moa.where import MoAAdapter, mount, remove
@@ -25,8 +26,8 @@ from moa.where.subjects import Placed, Subjects
 
 SHAPES = {
     "tiny": dict(
-        sample_size=16, in_channels=8, out_channels=8, block_out_channels=(96, 160, 160), layers_per_block=1, norm_num_groups=16,
-        attention_head_dim=(3, 5, 5), cross_attention_dim=192,
+        sample_size=16, in_channels=8, out_channels=8, block_out_channels=(64, 128, 192), layers_per_block=1, norm_num_groups=16,
+        attention_head_dim=(2, 4, 6), cross_attention_dim=128,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     ),
@@ -85,7 +86,7 @@ def make_call(unet: UNet2DConditionModel, size: int, device: torch.device, dtype
 
 
 def row(
-    name: str, unet, call: dict, base: tuple[int, float], device, dtype, repeats: int,
+    name: str, unet, call: dict, base: tuple[int, int], device, dtype, repeats: int,
     *, subject: bool = True, both: bool = False, share_out: bool = False, layers: str = "all", branch: str = "full",
 ) -> str:  # fmt: skip
     """One option's line of the table."""
@@ -117,7 +118,7 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 @torch.no_grad()
-def measure_once(run: Callable[[], object], device: torch.device) -> tuple[int, float]:
+def measure_once(run: Callable[[], object], device: torch.device) -> tuple[int, int]:
     """Floating-point operations of a warmed-up run, and the most bytes it holds beyond what was there before."""
     run()
     with FlopCounterMode(display=False) as counter:
@@ -129,31 +130,46 @@ def measure_once(run: Callable[[], object], device: torch.device) -> tuple[int, 
 
 @contextmanager
 def peak_memory(device: torch.device):
-    """Bytes at the peak: the allocator's own count on a GPU, resident memory sampled every millisecond on a CPU."""
-    peak = [0.0]
+    """Bytes at the peak: the allocator's own count on a GPU; on a CPU the storages that operators made and nobody has dropped yet."""
+    peak = [0]
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         yield peak
         peak[0] = torch.cuda.max_memory_allocated() - before
         return
-    before, done = resident(), threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            peak[0] = max(peak[0], resident() - before)
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    yield peak
-    done.set()
-    thread.join()
+    with LiveStorages() as live:
+        yield peak
+    peak[0] = live.peak
 
 
-def resident() -> float:
-    """Resident bytes of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096.0
+class LiveStorages(TorchDispatchMode):
+    """Counts the bytes of storages born inside the context, until they die."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.now, self.peak = set(), 0, 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        made = operator(*args, **kwargs or {})
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage(), given)
+        return made
+
+    def _count(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self.alive or key in given:
+            return
+        self.alive.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self.alive.discard(key)
+        self.now -= size
 
 
 def wait(device: torch.device) -> None:

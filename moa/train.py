@@ -1,108 +1,34 @@
-"""`python train.py` and `python -m moa.train`: composes the configuration, builds its objects and runs the loop."""
+"""`python train.py` and `python -m moa.train`: reads the command line and starts a training run."""
 
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from difflib import get_close_matches
-from pathlib import Path
-from types import UnionType
-from typing import Union, get_args, get_origin, get_type_hints
 
 import hydra
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from tqdm import tqdm
+from omegaconf import DictConfig
 
-from moa.cli import CONF, first_cause, newest, plain_errors, show_log
-from moa.training.checkpoint import step_folders
-from moa.training.loop import Report, train
+from moa.cli import CONF, choices, plain_errors, show_log
+from moa.overrides import rewrite
 
-log = logging.getLogger("moa.train")
-
-
-def run(config: DictConfig) -> None:
-    """Trains what the configuration says. Errors in it are ValueErrors."""
-    settings = OmegaConf.to_container(config.train, resolve=True)
-    settings.pop("_target_")
-    check_settings(settings, train)
-    PartialState(cpu=config.train.cpu)
-    out = run_folder(config)
-    try:
-        data = instantiate(config.data)
-        objective = instantiate(config.objective)
-        trackers = [instantiate(tracker) for tracker in config.tracker.values()]
-        reports = instantiate(config.train, objective=objective, data=data, out=out, trackers=trackers, resume=config.resume)
-    except (InstantiationException, OmegaConfBaseException) as error:
-        raise ValueError(explain(error)) from None
-    if PartialState().is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, out / "config.yaml", resolve=True)
-    follow(reports, config.train.steps)
-    PartialState().wait_for_everyone()
-
-
-def check_settings(settings: Mapping[str, object], function: Callable) -> None:
-    """ValueError for a setting that the function does not take, or whose value is of another kind than its signature says."""
-    hints = {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
-    for name, value in settings.items():
-        if name not in hints:
-            near = get_close_matches(name, hints, 1)
-            raise ValueError(f"train.{name} is no setting; did you mean train.{near[0] if near else 'steps'}? All are in conf/train.yaml")
-        kinds = kinds_of(hints[name])
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            allowed = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
-            raise ValueError(f"train.{name}={value!r} is of kind {type(value).__name__}; {allowed} is needed; change train.{name}")
-
-
-def kinds_of(hint: object) -> tuple[type, ...]:
-    """The classes whose instances a type hint allows; an int is a float here."""
-    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = tuple(get_origin(part) or part for part in parts)
-    return (*kinds, int) if float in kinds else kinds
-
-
-def follow(reports: Iterable[Report], steps: int | None) -> None:
-    """Runs the generator to its end behind a progress bar with the live losses."""
-    with tqdm(total=steps, disable=None if PartialState().is_main_process else True, unit="step") as bar:
-        for report in reports:
-            bar.update(report.step - bar.n)
-            bar.set_postfix(loss=f"{report.loss:.4f}", **{name: f"{value:.3g}" for name, value in report.parts.items()})
-
-
-def run_folder(config: DictConfig) -> Path:
-    """`out` where it is set; else the newest run of this name to resume; else a new folder. The first process decides for all."""
-    chosen = [config.out]
-    if config.out is None:
-        runs = Path("outputs") / config.name
-        old = newest(runs, lambda path: bool(step_folders(path / "checkpoints"))) if config.resume == "latest" else None
-        chosen = [str(old or runs / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))]
-    return Path(broadcast_object_list(chosen)[0])
-
-
-def explain(error: Exception) -> str:
-    """A configuration error in one paragraph: the deepest cause and the node it is about."""
-    cause = first_cause(error)
-    node = getattr(error, "full_key", None) or ""
-    text = " ".join(str(cause).split())
-    return f"{text} (in the configuration's {node})" if node else text
+GROUPS = ("data", "prior", "subject", "where", "router", "objective", "tracker", "experiment")
+SETTINGS = ("name", "out", "resume", "noun", "train", "validation", *GROUPS, "hydra")
+TEXT = ("name", "out", "resume", "noun", "train.export", "prior.path", "data.path", "data.prompts", "validation.path")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="train")
 def _hydra_main(config: DictConfig) -> None:
     show_log()
     with plain_errors():
+        from moa.training_run import run  # imports torch and diffusers: only now
+
         run(config)
 
 
 def main() -> None:
-    """The command line."""
+    """The command line: free text and paths are quoted for Hydra before it reads them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads cost 20 times the work on a busy machine
+    with plain_errors():
+        sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=("data.prompts",), files={"prior": choices("prior")}, known=SETTINGS)
     _hydra_main()
 
 

@@ -10,7 +10,7 @@ from hydra.utils import get_class, get_method, instantiate
 from omegaconf import OmegaConf
 
 from moa.cli import CONF
-from moa.train import run
+from moa.training_run import run
 from moa.training.loop import train
 from moa.where.router import ROUTERS, Router
 

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from moa.cli import CONF
-from moa.train import check_settings, kinds_of, run, run_folder
+from moa.training_run import check_settings, kinds_of, run, run_folder
 from moa.training import checkpoint
 from moa.training.loop import train
 

@@ -1,4 +1,5 @@
-"""Convolutions that train fast in bfloat16 on a CPU, where the library's own weight gradient is 10 to 30 times slower than the forward."""
+"""Layers that train fast in bfloat16 on a CPU, where the library's own gradient of a convolution's weight is 10 to 30 times slower than the
+forward."""
 
 import torch
 import torch.nn.functional as F
@@ -62,9 +63,20 @@ def weight_gradient(grad: Tensor, x: Tensor, size: int, stride: int, padding: in
     return rearrange(product, "o (i j c) -> o c i j", i=size, j=size)
 
 
+class QuickGroupNorm(nn.GroupNorm):
+    """A GroupNorm that works in float32 under CPU autocast, where the library's own bfloat16 one is four times slower."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        return super().forward(input.float()).to(torch.get_autocast_dtype("cpu"))
+
+
 def quicken(module: nn.Module) -> nn.Module:
-    """Retypes the module's plain convolutions in place; weights, names and results stay."""
+    """Retypes the module's plain convolutions and group norms in place; weights, names and results stay."""
     for layer in module.modules():
+        if type(layer) is nn.GroupNorm:
+            layer.__class__ = QuickGroupNorm
         if type(layer) is nn.Conv2d and layer.groups == 1 and layer.dilation == (1, 1) and isinstance(layer.padding[0], int):
             layer.__class__ = QuickConv2d
     return module

@@ -43,7 +43,7 @@ class Squares(torch.utils.data.Dataset):
 def make(model_folder, family="sd15", *, data=None, router=MLPRouter, where=None, **options) -> tuple[MoAObjective, list]:
     torch.manual_seed(0)
     where = where or partial(MoAAdapter.for_unet, router=router, tokens=2, fusion_width=32)
-    objective = MoAObjective.build(load_prior(model_folder(family)), where, noun="person", validation=data, previews=2, **options)
+    objective = MoAObjective(load_prior(model_folder(family)), where, noun="person", validation=data, previews=2, **options)
     data = data or Squares()
     return objective, [data[i] for i in range(4)]
 

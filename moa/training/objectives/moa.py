@@ -20,6 +20,7 @@ from moa.pipelines.pipeline import MoAPipeline, pipeline_class
 from moa.prior import Prior
 from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import fill, locate
+from moa.training.cpu import quicken
 from moa.training.previews import save_previews
 from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
@@ -57,37 +58,6 @@ class MoAObjective(nn.Module):
     def __init__(
         self,
         prior: Prior,
-        encoder: SubjectEncoder,
-        adapter: MoAAdapter,
-        *,
-        router_weight: float = 0.1,
-        localization_weight: float = 0.01,
-        localization: str = "squared",
-        background: float = 0.2,
-        gradient_checkpointing: bool = False,
-        validation: SubjectSet | None = None,
-        previews: int = 6,
-    ):
-        super().__init__()
-        self.validation, self.previews = validation, previews
-        if localization not in LOCALIZATION:
-            raise ValueError(f"localization={localization!r} is unknown; choose one of {', '.join(LOCALIZATION)}.")
-        self.prior, self.vision, self.adapter, self.encoder = prior, encoder.model.requires_grad_(False), adapter, encoder
-        for parameter in adapter.parameters():
-            parameter.requires_grad_(True)
-        self.mounted = [mount(prior.unet, adapter, NAME)]
-        self.mounted[0].encoders[NAME] = encoder
-        self.router_weight, self.localization_weight, self.background = router_weight, localization_weight, background
-        self.localization = LOCALIZATION[localization]
-        self.routed = inner_sites(adapter.config.sites)
-        self.attended = frozenset(site.name for site in self.routed if site.cross)
-        if gradient_checkpointing:
-            prior.unet.enable_gradient_checkpointing()
-
-    @classmethod
-    def build(
-        cls,
-        prior: Prior,
         where: Callable[..., MoAAdapter],
         *,
         noun: str,
@@ -99,15 +69,26 @@ class MoAObjective(nn.Module):
         gradient_checkpointing: bool = False,
         validation: SubjectSet | None = None,
         previews: int = 6,
-    ) -> "MoAObjective":
+    ):
         """A fresh adapter on a prior: `where` makes it from a UNet, `encoder` names the subject encoder (None: the prior's own)."""
-        vision = own_encoder(prior) if encoder is None else SubjectEncoder.from_pretrained(encoder)
-        adapter = where(prior.unet, encoder=vision.name, image_width=vision.width, prior=prior.name, noun=noun)
-        return cls(
-            prior, vision, adapter, router_weight=router_weight, localization_weight=localization_weight,
-            localization=localization, background=background, gradient_checkpointing=gradient_checkpointing,
-            validation=validation, previews=previews,
-        )  # fmt: skip
+        super().__init__()
+        if localization not in LOCALIZATION:
+            raise ValueError(f"localization={localization!r} is unknown; choose one of {', '.join(LOCALIZATION)}.")
+        self.prior = prior
+        self.encoder = own_encoder(prior) if encoder is None else SubjectEncoder.from_pretrained(encoder)
+        self.vision = self.encoder.model.requires_grad_(False)
+        self.adapter = where(prior.unet, encoder=self.encoder.name, image_width=self.encoder.width, prior=prior.name, noun=noun)
+        self.adapter.requires_grad_(True)
+        self.mounted = [mount(prior.unet, self.adapter, NAME)]
+        self.mounted[0].encoders[NAME] = self.encoder
+        self.router_weight, self.localization_weight, self.background = router_weight, localization_weight, background
+        self.localization = LOCALIZATION[localization]
+        self.routed = inner_sites(self.adapter.config.sites)
+        self.attended = frozenset(site.name for site in self.routed if site.cross)
+        self.validation, self.previews = validation, previews
+        if gradient_checkpointing:
+            prior.unet.enable_gradient_checkpointing()
+        quicken(prior.unet)
 
     def collate(self, examples: list[SubjectExample]) -> SubjectBatch:
         """Examples to a batch: fills the placeholders, finds their tokens, prepares the pictures."""
