@@ -54,6 +54,13 @@ def test_an_experiment_opens_with_its_command(experiment: str) -> None:
     assert lines[1] == f"# python train.py experiment={experiment}"
 
 
+def test_paths_are_taken_as_typed(bank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my run (1), first"
+    done = subprocess.run([sys.executable, "-m", "moa.train", *small(bank), f"out={out}", "train.steps=1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (out / "metrics.jsonl").exists()
+
+
 def test_trains_and_resumes(bank: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for steps, resume in ((2, "none"), (3, "latest")):
@@ -98,6 +105,8 @@ def test_kinds() -> None:
         ("train.steps=many", "train.steps='many'"),
         ("train.schedule=linear", "schedule='linear' is not known"),
         ("objective.crops=3", "crops"),
+        ("objectve=moa", "did you mean objective=?"),
+        ("out=/proc/none", "Nothing can be written to the folder '/proc/none'"),
     ],
 )
 def test_the_command_ends_in_one_paragraph(bank: Path, tmp_path: Path, override: str, message: str) -> None:

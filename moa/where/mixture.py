@@ -22,16 +22,27 @@ def attend(
     q: Float[Tensor, "b n kd"], k: Float[Tensor, "b l kd"], v: Float[Tensor, "b l kd"], heads: int, scale: float, bias=None
 ) -> Float[Tensor, "b n kd"]:
     """Scaled dot-product attention of all heads; `bias` (b|1 k|1 n|1 l) is added to the logits."""
+    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
+        return _attend(q, k, v, heads, scale, bias, None)[0]  # SDPA's backward in bfloat16 takes three to eight times as long there
     q, k, v = (rearrange(x, "b n (k d) -> b k n d", k=heads) for x in (q, k, v))
     return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale), "b k n d -> b n (k d)")
 
 
 def attend_and_show(q, k, v, heads: int, scale: float, bias=None) -> tuple[Tensor, Float[Tensor, "b n l"]]:
     """`attend`, and the attention itself, averaged over heads, in float32."""
-    q, k, v = (rearrange(x, "b n (k d) -> b k n d", k=heads) for x in (q, k, v))
-    logits = (q @ rearrange(k, "b k l d -> b k d l")).float() * scale
+    out, probs = _attend(q, k, v, heads, scale, bias, torch.float32)
+    return out, probs.mean(1)
+
+
+def _attend(q, k, v, heads: int, scale: float, bias, dtype: torch.dtype | None) -> tuple[Tensor, Float[Tensor, "b k n l"]]:
+    """Attention in plain products and its probabilities, with a softmax in `dtype` (None: the logits' own)."""
+    q, k, v = (rearrange(x, "b n (k d) -> (b k) n d", k=heads) for x in (q, k, v))
+    logits = torch.baddbmm(q.new_empty(1, 1, 1), q, rearrange(k, "b l d -> b d l"), beta=0, alpha=scale)
+    logits = rearrange(logits, "(b k) n l -> b k n l", k=heads)
+    logits = logits if dtype is None else logits.to(dtype)
     probs = (logits if bias is None else logits + bias).softmax(-1)
-    return rearrange(probs.to(v.dtype) @ v, "b k n d -> b n (k d)"), probs.mean(1)
+    out = torch.bmm(probs.to(v.dtype).flatten(0, 1), v)
+    return rearrange(out, "(b k) n d -> b n (k d)", k=heads), probs
 
 
 def place(

@@ -1,10 +1,10 @@
-"""The quick convolution is the library's convolution."""
+"""The quick layers are the library's layers."""
 
 import pytest
 import torch
 from torch import nn
 
-from moa.training.cpu import QuickConv2d, quicken
+from moa.training.cpu import QuickConv2d, QuickGroupNorm, quicken
 
 
 def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -26,10 +26,20 @@ def test_same_result_and_gradients(c: int, k: int, stride: int, padding: int) ->
         torch.testing.assert_close(quick.float(), other.float(), rtol=0.03, atol=0.03 * float(other.abs().max()))
 
 
+def test_group_norm_is_float32_inside() -> None:
+    layer = nn.GroupNorm(2, 8)
+    x = 100 + torch.randn(2, 8, 9, 9)
+    exact = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = quicken(nn.Sequential(layer))(x)
+    assert type(layer) is QuickGroupNorm and found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, exact.bfloat16())
+
+
 def test_untouched_without_autocast() -> None:
     layer, x = nn.Conv2d(8, 8, 3), torch.randn(1, 8, 9, 9)
     usual = layer(x)
-    assert torch.equal(quicken(layer)(x), usual)
+    torch.testing.assert_close(quicken(layer)(x), usual)
     assert layer.state_dict().keys() == {"weight", "bias"}
 
 

@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from moa.training.bank import Bank
 from moa.training.latents import Latents
 from moa.training.loop import Report, train
-from moa.training.objectives.autoencoder import AutoencoderObjective, busiest_crops, new_autoencoder, trained_autoencoder
+from moa.training.objectives.autoencoder import AutoencoderObjective, busiest_crops, new_autoencoder, standardise, trained_autoencoder
 from moa.training.objectives.clip import ClipObjective, new_clip
 from moa.training.objectives.prior import PriorObjective, new_scheduler, new_unet, spread_timesteps
 
@@ -75,6 +75,28 @@ def test_a_finer_decoder_keeps_the_latents(trained: Path, bank: Bank, tmp_path: 
     steps(objective, bank, tmp_path / "run", export=tmp_path / "vae")
     again = Latents(bank, autoencoder=tmp_path / "vae", cache=tmp_path / "latents.npy")
     assert torch.equal(first.latents, again.latents) and (tmp_path / "latents.npy").stat().st_mtime_ns == written
+
+
+def test_standardised_latents_decode_to_the_same_pictures(trained: Path, bank: Bank) -> None:
+    model, images = trained_autoencoder(trained / "vae"), torch.stack([bank[i].image for i in range(12)]).float() / 127.5 - 1
+    with torch.no_grad():
+        before = model.decode(model.encode(images).latent_dist.mode()).sample
+        standardise(model, images)
+        latents = model.encode(images).latent_dist.mode()
+        torch.testing.assert_close(model.decode(latents).sample, before, atol=1e-4, rtol=1e-3)
+    flat = latents.permute(1, 0, 2, 3).flatten(1)
+    torch.testing.assert_close(torch.cov(flat), torch.eye(2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(flat.mean(1), torch.zeros(2), atol=1e-4, rtol=0)
+
+
+def test_latents_of_half_the_size_are_compared_with_pictures_of_half_the_size(bank: Bank) -> None:
+    objective = autoencoder_objective(bank)
+    batch = objective.collate([bank[i] for i in range(4)])
+    plain, _ = objective(batch, torch.Generator().manual_seed(0))
+    objective.half_weight = 0.5
+    loss, parts = objective(batch, torch.Generator().manual_seed(0))
+    assert parts["half"].item() > 0
+    torch.testing.assert_close(loss, plain + 0.5 * parts["half"])
 
 
 def test_crops_are_parts_of_their_pictures() -> None:

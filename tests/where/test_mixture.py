@@ -29,6 +29,19 @@ def test_attend_is_diffusers_attention():
     torch.testing.assert_close(probs.sum(-1), torch.ones(2, 9))
 
 
+def test_attend_in_training_on_a_cpu_is_the_same_attention():
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, n, 12, requires_grad=True) for n in (6, 5, 5))
+    bias = torch.zeros(2, 1, 1, 5).index_fill_(3, torch.tensor([4]), float("-inf"))
+    usual = attend(q, k, v, 3, 0.5, bias)
+    wanted = torch.autograd.grad(usual.square().sum(), (q, k, v))
+    with torch.autocast("cpu", torch.bfloat16):
+        quick = attend(q, k, v, 3, 0.5, bias)
+    torch.testing.assert_close(quick.float(), usual, atol=0.03, rtol=0.03)
+    for found, expected in zip(torch.autograd.grad(quick.float().square().sum(), (q, k, v)), wanted, strict=True):
+        torch.testing.assert_close(found, expected, atol=0.08, rtol=0.08)
+
+
 def test_place_replaces_appends_and_drops():
     text, tokens = torch.zeros(1, 4, 1), torch.tensor([[[1.0], [2.0], [3.0]]])
     placed = place(text, tokens, torch.tensor([[2, 4, 6]]), 6)

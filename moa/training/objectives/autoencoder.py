@@ -38,12 +38,12 @@ def new_autoencoder(*, channels: Sequence[int], latent_channels: int, layers: in
         mid_block_add_attention=False,
     )
     preserve_signal(model)
-    return quicken(model.to(memory_format=torch.channels_last))
+    return quicken(model)
 
 
 def trained_autoencoder(folder: str | Path, standardise_on: Dataset | None = None) -> AutoencoderKL:
     """A saved autoencoder, to train on; its latents are standardised first if pictures are given."""
-    model = quicken(load_autoencoder(folder).to(memory_format=torch.channels_last))
+    model = quicken(load_autoencoder(folder))
     if standardise_on is not None:
         standardise(model, to_signed(pictures([standardise_on[i] for i in range(len(standardise_on))])))
     return model

@@ -78,7 +78,8 @@ class MoAObjective(nn.Module):
         self.encoder = own_encoder(prior) if encoder is None else SubjectEncoder.from_pretrained(encoder)
         self.vision = self.encoder.model.requires_grad_(False)
         self.adapter = where(prior.unet, encoder=self.encoder.name, image_width=self.encoder.width, prior=prior.name, noun=noun)
-        self.adapter.requires_grad_(True)
+        for parameter in self.adapter.parameters():
+            parameter.requires_grad_(True)
         self.mounted = [mount(prior.unet, self.adapter, NAME)]
         self.mounted[0].encoders[NAME] = self.encoder
         self.router_weight, self.localization_weight, self.background = router_weight, localization_weight, background
@@ -88,7 +89,7 @@ class MoAObjective(nn.Module):
         self.validation, self.previews = validation, previews
         if gradient_checkpointing:
             prior.unet.enable_gradient_checkpointing()
-        quicken(prior.unet)
+        quicken(prior)
 
     def collate(self, examples: list[SubjectExample]) -> SubjectBatch:
         """Examples to a batch: fills the placeholders, finds their tokens, prepares the pictures."""
@@ -111,10 +112,10 @@ class MoAObjective(nn.Module):
 
     def forward(self, batch: SubjectBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The total loss and its parts: denoising (also by quarter of time), router, object, router mass inside and outside."""
-        latents = self.prior.encode_images(batch.images, generator)
+        latents = self.prior.encode_images(batch.images.contiguous(memory_format=torch.channels_last))
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         times = torch.randint(self.prior.train_timesteps, (len(latents),), generator=generator, device=latents.device)
-        noisy = add_noise(latents, noise, self.prior.alpha_bar(times))
+        noisy = add_noise(latents, noise, self.prior.alpha_bar(times)).contiguous(memory_format=torch.channels_last)
         text = self.prior.encode_text(batch.prompts, tuple(batch.images.shape[-2:]))
         masks = shrink(batch.masks, tuple(latents.shape[-2:]))
         subjects, trace = self.subjects(batch, masks), Trace(self.attended)

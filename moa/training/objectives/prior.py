@@ -31,7 +31,7 @@ def new_unet(
 ) -> UNet2DConditionModel:
     """A UNet of SD 1.5's block types (section 3.3, arXiv 2112.10752), with cross-attention at all but the coarsest level."""
     down = (*("CrossAttnDownBlock2D",) * (len(channels) - 1), "DownBlock2D")
-    model = UNet2DConditionModel(
+    return UNet2DConditionModel(
         sample_size=size,
         in_channels=latent_channels,
         out_channels=latent_channels,
@@ -43,7 +43,6 @@ def new_unet(
         attention_head_dim=tuple(c // head_width for c in channels),
         norm_num_groups=norm_groups,
     )
-    return model.to(memory_format=torch.channels_last)
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -85,8 +84,9 @@ class PriorObjective(nn.Module):
         self.image_encoder.requires_grad_(False)
         self.autoencoder.requires_grad_(False)
         self.validation, self.empty_share, self.guidance, self.sheet = validation, empty_share, guidance, sheet
-        if torch.get_default_device().type == "cpu" and not torch.cuda.is_available():
-            quicken(unet).set_attn_processor(AttnProcessor())
+        quicken(unet)
+        if not torch.cuda.is_available():
+            unet.set_attn_processor(AttnProcessor())  # SDPA's backward in bfloat16 is several times slower on a CPU
 
     def collate(self, examples: Sequence[LatentText]) -> LatentTexts:
         return LatentTexts(torch.stack([e.latent.float() for e in examples]), self.tokens([e.caption for e in examples]))

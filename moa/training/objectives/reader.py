@@ -43,7 +43,7 @@ class ReaderObjective(nn.Module):
         detector_share: float = 0.25,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.reader = quicken(reader.to(memory_format=torch.channels_last))
+        self.reader = quicken(reader)
         self.people = nn.Linear(reader.describer.embedding.out_features, data.people + 1, bias=False)
         self.validation, self.spoil, self.sharpness, self.detector_share = validation, spoil, sharpness, detector_share
 
