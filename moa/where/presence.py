@@ -51,12 +51,17 @@ def regions_of(mask: Bool[Tensor, "h w"]) -> list[int]:
     return sorted(label[mask].unique(return_counts=True)[1].tolist(), reverse=True)
 
 
+def say_where(name: str) -> str:
+    """How a user draws a region for a subject, in Python and on the command line."""
+    return f"routing={{{name!r}: (left, top, right, bottom)}} (infer.py: routing.{name}=[left,top,right,bottom])"
+
+
 def complaint(name: str, found: Float[Tensor, "h w"]) -> str | None:
     """What is wrong with a subject's map, in words, or None."""
     sizes = regions_of(found > 0.5)
     share = sum(sizes) / found.numel()
     if share < ALMOST_NOTHING:
-        return f"<{name}> got {100 * share:.1f} % of the picture and may be missing; try another seed, or give it a region with routing={{{name!r}: box}}."
+        return f"<{name}> got {100 * share:.1f} % of the picture and may be missing; try another seed, or say where with {say_where(name)}."
     if len(sizes) > 1 and sizes[1] >= SECOND_REGION * sizes[0]:
-        return f"<{name}> was drawn in {sum(s >= SECOND_REGION * sizes[0] for s in sizes)} separate regions and may appear twice; try another seed, or give it a region with routing={{{name!r}: box}}."
+        return f"<{name}> was drawn in {sum(s >= SECOND_REGION * sizes[0] for s in sizes)} separate regions and may appear twice; try another seed, or say where with {say_where(name)}."
     return None

@@ -108,8 +108,9 @@ def test_crops_are_parts_of_their_pictures() -> None:
 
 
 def test_clip_learns(bank: Bank, tmp_path: Path) -> None:
-    reports = steps(clip_objective(bank), bank, tmp_path, steps=30, learning_rate=5e-3, validate_every_minutes=None)
-    assert reports[-1].loss < reports[0].loss
+    torch.manual_seed(0)
+    losses = [report.loss for report in steps(clip_objective(bank), bank, tmp_path, steps=30, learning_rate=5e-3, validate_every_minutes=None)]
+    assert sum(losses[-10:]) < sum(losses[:10])
 
 
 def test_timesteps_spread_over_the_range() -> None:
