@@ -56,7 +56,7 @@ def test_an_experiment_opens_with_its_command(experiment: str) -> None:
 
 def test_paths_are_taken_as_typed(bank: Path, tmp_path: Path) -> None:
     out = tmp_path / "my run (1), first"
-    done = subprocess.run([sys.executable, "-m", "moa.train", *small(bank), f"out={out}", "train.steps=1"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "moa.train", *small(bank), f"out={out}", f"train.export={tmp_path / 'vae'}", "train.steps=1"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (out / "metrics.jsonl").exists()
 
