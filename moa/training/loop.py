@@ -101,14 +101,7 @@ def train(
             factor = learning_rate_factor(schedule, step=state.step, warmup_steps=warmup_steps, progress=over)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * factor
-            numbers = Numbers()
-            for part in range(accumulate):
-                generator = _generator(accelerator, seed, state.step, part)
-                batch = _to_device(next(loader), accelerator.device)
-                with accelerator.no_sync(model) if part < accumulate - 1 else nullcontext():
-                    loss, parts = model(batch, generator)
-                    accelerator.backward(loss / accumulate)
-                numbers.add(loss, parts)
+            numbers = _add_gradients(accelerator, model, loader, seed=seed, step=state.step, parts=accumulate)
             losses, stop = numbers.mean(accelerator, interruption.asked)
             check_finite(losses, state.step)
             norm = clip_gradients(accelerator, state.parameters, clip_norm, state.step)
@@ -129,6 +122,19 @@ def train(
             state.validate_if_due(validate_every_minutes)
             yield report
         state.finish(export)
+
+
+def _add_gradients(accelerator: Accelerator, model: nn.Module, loader: Iterator, *, seed: int, step: int, parts: int) -> Numbers:
+    """The gradients of one step, summed over its parts; gives their losses."""
+    numbers = Numbers()
+    for part in range(parts):
+        generator = _generator(accelerator, seed, step, part)
+        batch = _to_device(next(loader), accelerator.device)
+        with accelerator.no_sync(model) if part < parts - 1 else nullcontext():
+            loss, values = model(batch, generator)
+            accelerator.backward(loss / parts)
+        numbers.add(loss, values)
+    return numbers
 
 
 def _generator(accelerator: Accelerator, seed: int, step: int, part: int) -> torch.Generator:
