@@ -10,8 +10,8 @@ from hydra.utils import get_class, get_method, instantiate
 from omegaconf import OmegaConf
 
 from moa.cli import CONF
-from moa.training_run import run
 from moa.training.loop import train
+from moa.training_run import run
 from moa.where.router import ROUTERS, Router
 
 SMALL = ["train.batch_size=2", "train.max_minutes=null", "train.steps=2", "train.warmup_steps=1", "train.validate_every_minutes=null", "train.cpu=true", "train.precision=no"]

@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from moa.cli import CONF
-from moa.training_run import check_settings, kinds_of, run, run_folder
 from moa.training import checkpoint
 from moa.training.loop import train
+from moa.training_run import check_settings, kinds_of, run, run_folder
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("tiny_*.yaml"))
 
