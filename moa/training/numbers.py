@@ -14,22 +14,24 @@ class Numbers:
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.count = 0
+        self.counts: dict[str, int] = {}
 
-    def add(self, loss: Tensor, parts: Mapping[str, Tensor]) -> None:
-        """Adds one micro-batch; the parts must not use the name `loss`."""
+    def add(self, loss: Tensor, parts: Mapping[str, Tensor | None]) -> None:
+        """Adds one micro-batch. A part is None where the batch had nothing of its kind: every batch names the same parts, in the same order,
+        and none of them is `loss`."""
         assert "loss" not in parts
         for name, value in {"loss": loss, **parts}.items():
-            value = value.detach().float()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
+            value = loss.new_zeros(()) if value is None else value
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().float()
+            self.counts[name] = self.counts.get(name, 0) + (parts.get(name, loss) is not None)
 
     def mean(self, accelerator: Accelerator, asked: bool) -> tuple[dict[str, float], bool]:
-        """The averages over micro-batches and processes, and whether any process was asked to stop; one transfer for all."""
-        flag = torch.tensor(float(asked), device=accelerator.device)
-        row = torch.stack([*(value / self.count for value in self.sums.values()), flag])
-        *values, stop = accelerator.reduce(row, reduction="mean").tolist()
-        return dict(zip(self.sums, values, strict=True)), stop > 0
+        """The averages over micro-batches and processes, without parts that nobody had, and whether any process was asked to stop; one transfer
+        for all."""
+        rest = torch.tensor([*self.counts.values(), float(asked)], device=accelerator.device)
+        *values, stop = accelerator.reduce(torch.cat([torch.stack([*self.sums.values()]), rest]), reduction="sum").tolist()
+        sums, counts = values[: len(self.sums)], values[len(self.sums) :]
+        return {name: total / count for name, total, count in zip(self.sums, sums, counts, strict=True) if count}, stop > 0
 
 
 def check_finite(losses: Mapping[str, float], step: int) -> None:

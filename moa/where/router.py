@@ -34,7 +34,8 @@ class Router(nn.Module):
 
 
 def _towards_prior(layer: nn.Linear | nn.Conv2d, bias: float) -> nn.Linear | nn.Conv2d:
-    """Start as a constant: every pixel's logit is -bias, whatever the hidden state (our choice)."""
+    """Start as a constant: every pixel's logit is -bias, whatever the hidden state. An even start (bias 0) is our choice: the expert is still
+    the prior's copy then, so nothing changes yet, and half the gradient reaches it."""
     nn.init.zeros_(layer.weight)
     nn.init.constant_(layer.bias, -bias)
     return layer
@@ -43,7 +44,7 @@ def _towards_prior(layer: nn.Linear | nn.Conv2d, bias: float) -> nn.Linear | nn.
 class MLPRouter(Router):
     """LayerNorm, Linear, SiLU, Linear, as the paper's small network f; widths and start are our choice."""
 
-    def __init__(self, width: int, *, hidden: int = 64, prior_bias: float = 2.0):
+    def __init__(self, width: int, *, hidden: int = 64, prior_bias: float = 0.0):
         super().__init__()
         self.net = nn.Sequential(
             nn.LayerNorm(width),
@@ -59,7 +60,7 @@ class MLPRouter(Router):
 class LinearRouter(Router):
     """One linear map of the normalised hidden state: the smallest router that can tell pixels apart (our choice)."""
 
-    def __init__(self, width: int, *, prior_bias: float = 2.0):
+    def __init__(self, width: int, *, prior_bias: float = 0.0):
         super().__init__()
         self.net = nn.Sequential(nn.LayerNorm(width), _towards_prior(nn.Linear(width, 1), prior_bias))
 
@@ -70,7 +71,7 @@ class LinearRouter(Router):
 class ConvRouter(Router):
     """As `MLPRouter`, with a 3x3 convolution that sees the neighbours: smoother borders (our choice)."""
 
-    def __init__(self, width: int, *, hidden: int = 64, prior_bias: float = 2.0):
+    def __init__(self, width: int, *, hidden: int = 64, prior_bias: float = 0.0):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, hidden)
@@ -87,7 +88,7 @@ class ConvRouter(Router):
 class TimestepRouter(Router):
     """As `MLPRouter`, and also told the diffusion time, so that early steps may route otherwise than late ones."""
 
-    def __init__(self, width: int, *, hidden: int = 64, prior_bias: float = 2.0, time_width: int = 64):
+    def __init__(self, width: int, *, hidden: int = 64, prior_bias: float = 0.0, time_width: int = 64):
         super().__init__()
         self.time_width = time_width
         self.norm = nn.LayerNorm(width)

@@ -22,6 +22,8 @@ def test_router_loss():
     foreground = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
     # background: 0.75^2 + 0 + 1^2 over four pixels
     assert router_loss(prior, foreground).item() == pytest.approx((0.5625 + 0 + 1) / 4)
+    # and 0.5^2 of the one foreground pixel, halved
+    assert router_loss(prior, foreground, inside=0.5).item() == pytest.approx((0.5625 + 0 + 1 + 0.5 * 0.25) / 4)
 
 
 def test_object_loss():

@@ -40,7 +40,7 @@ class Toy(nn.Module):
         self.noisy, self.break_at, self.calls, self.pause = noisy, break_at, 0, pause
         self.exported: Tensor | None = None
 
-    def forward(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
         self.calls += 1
         target = self.prior(batch.x)
         answer = self.layer(batch.x)
@@ -51,7 +51,8 @@ class Toy(nn.Module):
         size = answer.abs().mean()
         if self.break_at == self.calls:
             size = size / 0
-        return fit + 0.1 * size, {"fit": fit, "size": size}
+        low = fit if batch.x.mean().item() < 0 else None  # what a part of the batches does not have
+        return fit + 0.1 * size, {"fit": fit, "size": size, "low": low}
 
     def validate(self, out: Path, step: int, generator: torch.Generator) -> dict[str, float]:
         torch.rand(5)

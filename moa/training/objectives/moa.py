@@ -51,7 +51,7 @@ class MoAObjective(nn.Module):
     """Trains the adapter alone: the prior and the encoder are frozen, and the adapter's tensors are the only ones that learn.
 
     Weights of the losses, the sites of the object loss and the share of the background in the denoising loss are our
-    choice (the paper gives none); the router loss leaves out the layers named in `router_loss_without`.
+    choice (the paper gives none); `inside` is the share of the router loss that asks for the experts on the subjects.
     Errors: ValueError for an unknown form of localisation.
     """
 
@@ -63,6 +63,7 @@ class MoAObjective(nn.Module):
         noun: str,
         encoder: str | None = None,
         router_weight: float = 0.1,
+        inside: float = 1.0,
         localization_weight: float = 0.01,
         localization: str = "squared",
         background: float = 0.2,
@@ -82,7 +83,8 @@ class MoAObjective(nn.Module):
             parameter.requires_grad_(True)
         self.mounted = [mount(prior.unet, self.adapter, NAME)]
         self.mounted[0].encoders[NAME] = self.encoder
-        self.router_weight, self.localization_weight, self.background = router_weight, localization_weight, background
+        self.router_weight, self.inside = router_weight, inside
+        self.localization_weight, self.background = localization_weight, background
         self.localization = LOCALIZATION[localization]
         self.routed = inner_sites(self.adapter.config.sites)
         self.attended = frozenset(site.name for site in self.routed if site.cross)
@@ -110,7 +112,7 @@ class MoAObjective(nn.Module):
         drawn = torch.stack(masks).float() if masks else images.new_zeros(0, *images.shape[-2:])
         return SubjectBatch(images, pixels, drawn, prompts, owners)
 
-    def forward(self, batch: SubjectBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, batch: SubjectBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
         """The total loss and its parts: denoising (also by quarter of time), router, object, router mass inside and outside."""
         latents = self.prior.encode_images(batch.images.contiguous(memory_format=torch.channels_last))
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
@@ -124,7 +126,7 @@ class MoAObjective(nn.Module):
         foreground = self._foreground(batch, masks)
         error = masked_mse(answer, self.prior.target(latents, noise, times), self.background + (1 - self.background) * foreground)
         prior_weight = self._prior_weight(trace, len(latents), tuple(latents.shape[-2:]))
-        route = router_loss(prior_weight, foreground).mean()
+        route = router_loss(prior_weight, foreground, self.inside).mean()
         located = self._located(trace, masks)
         parts = {"denoising": error.mean(), "router": route, "object": located}
         parts |= self._live(error, times, prior_weight, foreground)
@@ -152,7 +154,7 @@ class MoAObjective(nn.Module):
         examples = [self.validation[i] for i in range(max(self.previews, 8))]
         _, parts = self(self.collate(examples), generator)
         save_previews(out / "sheets" / f"{step:08d}.png", self.pipeline(), examples[: self.previews])
-        return {name: float(value) for name, value in parts.items()}
+        return {name: float(value) for name, value in parts.items() if value is not None}
 
     def pipeline(self) -> MoAPipeline:
         """A pipeline on the networks in training."""
@@ -192,9 +194,9 @@ class MoAObjective(nn.Module):
         return torch.stack(losses).mean() if losses else masks.new_zeros(())
 
     @torch.no_grad()
-    def _live(self, error: Tensor, times: Tensor, prior_weight: Tensor, foreground: Tensor) -> dict[str, Tensor]:
+    def _live(self, error: Tensor, times: Tensor, prior_weight: Tensor, foreground: Tensor) -> dict[str, Tensor | None]:
         quarter = times * 4 // self.prior.train_timesteps
-        live = {f"denoising_t{q}": error[quarter == q].mean() for q in range(4) if (quarter == q).any()}
+        live = {f"denoising_t{q}": error[quarter == q].mean() if (quarter == q).any() else None for q in range(4)}
         personal, background = 1 - prior_weight, 1 - foreground
         live["mass_inside"] = (personal * foreground).sum() / foreground.sum().clamp(min=1e-6)
         live["mass_outside"] = (personal * background).sum() / background.sum().clamp(min=1e-6)
