@@ -57,7 +57,7 @@ def test_without_subjects_the_prior_draws_alone_and_no_adapter_is_read(infer, pe
 
     stock = StableDiffusionPipeline.from_pretrained(people["prior"])
     stock.set_progress_bar_config(disable=True)
-    wanted = stock("a dog, in snow", num_inference_steps=2, guidance_scale=5.0, generator=torch.Generator().manual_seed(0)).images[0]
+    wanted = stock("a dog, in snow", num_inference_steps=2, guidance_scale=3.0, generator=torch.Generator().manual_seed(0)).images[0]
     assert np.array_equal(pixels(drawn), np.asarray(wanted))
 
 
