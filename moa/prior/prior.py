@@ -58,10 +58,9 @@ class Prior(nn.Module):
         return self.pipe.scheduler.alphas_cumprod.to(timestep.device)[timestep]
 
     @torch.no_grad()
-    def encode_images(self, images: Float[Tensor, "b 3 h w"], generator: torch.Generator | None = None) -> Float[Tensor, "b c h2 w2"]:
-        """Latents of pictures in -1..1, scaled as the UNet expects them; sampled, or the mean without a generator."""
-        posterior = self.vae.encode(images.to(self.vae.dtype)).latent_dist
-        latents = posterior.mean if generator is None else posterior.sample(generator)
+    def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """Latents of pictures in -1..1, the posterior's means, scaled as the UNet expects them."""
+        latents = self.vae.encode(images.to(self.vae.dtype)).latent_dist.mean
         return latents.float() * self.vae.config.scaling_factor
 
     @torch.no_grad()
