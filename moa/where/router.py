@@ -33,7 +33,7 @@ class Router(nn.Module):
         return super()._apply(lambda t: fn(t).float() if t.is_floating_point() else fn(t), recurse)
 
 
-def _towards_prior(layer: nn.Linear | nn.Conv2d, bias: float) -> nn.Linear | nn.Conv2d:
+def _constant(layer: nn.Linear | nn.Conv2d, bias: float) -> nn.Linear | nn.Conv2d:
     """Start as a constant: every pixel's logit is -bias, whatever the hidden state. An even start (bias 0) is our choice: the expert is still
     the prior's copy then, so nothing changes yet, and half the gradient reaches it."""
     nn.init.zeros_(layer.weight)
@@ -50,7 +50,7 @@ class MLPRouter(Router):
             nn.LayerNorm(width),
             nn.Linear(width, hidden),
             nn.SiLU(),
-            _towards_prior(nn.Linear(hidden, 1), prior_bias),
+            _constant(nn.Linear(hidden, 1), prior_bias),
         )
 
     def forward(self, hidden, grid, timestep):
@@ -62,7 +62,7 @@ class LinearRouter(Router):
 
     def __init__(self, width: int, *, prior_bias: float = 0.0):
         super().__init__()
-        self.net = nn.Sequential(nn.LayerNorm(width), _towards_prior(nn.Linear(width, 1), prior_bias))
+        self.net = nn.Sequential(nn.LayerNorm(width), _constant(nn.Linear(width, 1), prior_bias))
 
     def forward(self, hidden, grid, timestep):
         return self.net(hidden.float()).squeeze(-1)
@@ -76,7 +76,7 @@ class ConvRouter(Router):
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, hidden)
         self.look = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.decide = _towards_prior(nn.Linear(hidden, 1), prior_bias)
+        self.decide = _constant(nn.Linear(hidden, 1), prior_bias)
 
     def forward(self, hidden, grid, timestep):
         h, w = grid
@@ -94,7 +94,7 @@ class TimestepRouter(Router):
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(width, hidden)
         self.time = nn.Linear(time_width, hidden)
-        self.decide = _towards_prior(nn.Linear(hidden, 1), prior_bias)
+        self.decide = _constant(nn.Linear(hidden, 1), prior_bias)
 
     def forward(self, hidden, grid, timestep):
         time = self.time(get_timestep_embedding(timestep.float(), self.time_width))

@@ -51,7 +51,7 @@ class MoAObjective(nn.Module):
     """Trains the adapter alone: the prior and the encoder are frozen, and the adapter's tensors are the only ones that learn.
 
     Weights of the losses, the sites of the object loss and the share of the background in the denoising loss are our
-    choice (the paper gives none); `inside` is the share of the router loss that asks for the experts on the subjects.
+    choice (the paper gives none); `inside` weighs the part of the router loss that sends the experts to the subjects (0: the paper's loss).
     Errors: ValueError for an unknown form of localisation.
     """
 
