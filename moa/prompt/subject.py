@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -38,7 +38,7 @@ class SubjectEmbedding:
     def save(self, path: str | Path) -> None:
         """Write one safetensors file that `load` reads back."""
         meta = {"encoder": self.encoder, "noun": json.dumps(self.noun), "adapter": json.dumps(self.adapter), "format_version": "1"}
-        save_file({"features": self.features.detach().cpu().contiguous()}, str(path), metadata=meta)
+        Path(path).write_bytes(save({"features": self.features.detach().cpu().contiguous()}, metadata=meta))
 
     @staticmethod
     def load(path: str | Path) -> "SubjectEmbedding":

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -134,6 +135,7 @@ class MoAAdapter:
         libraries = ("torch", "diffusers", "transformers")
         values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}, "sha256": _digest(weights)}
         config.write_text(json.dumps(values, indent=1) + "\n")
+        shutil.copymode(config, weights)  # safetensors writes for the owner's eyes only
         os.replace(weights, folder / WEIGHTS)
         os.replace(config, folder / CONFIG)
         return folder
