@@ -8,19 +8,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-COLORS = ((242, 106, 46), (47, 128, 237))  # of the first and the second subject's map
+from moa.pipelines.overlay import spotlight
+
 INK, PAPER = (60, 60, 67), (250, 250, 248)
 
 
-def overlay(image: UInt8[np.ndarray, "h w 3"], maps: Sequence[Float[np.ndarray, "h2 w2"]], *, strength: float = 0.85) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture in grey under up to two maps (0..1), each in its colour."""
-    height, width = image.shape[:2]
-    out = 0.7 * image.mean(axis=2, keepdims=True).repeat(3, axis=2) + 0.3 * 245
-    for color, values in zip(COLORS, maps, strict=False):
-        grown = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
-        weight = strength * np.asarray(grown, float)[..., None] / 255
-        out = out * (1 - weight) + (0.62 * np.array(color) + 0.38 * out) * weight
-    return out.round().clip(0, 255).astype(np.uint8)
+def overlay(image: UInt8[np.ndarray, "h w 3"], maps: Sequence[Float[np.ndarray, "h2 w2"]]) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture with its routing over it, as the pipeline's own overlays show it."""
+    return np.asarray(spotlight(Image.fromarray(image), maps, line=1.5))
 
 
 def sheet(
