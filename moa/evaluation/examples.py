@@ -1,8 +1,6 @@
 """What the reader learns from: pictures of the world with every visible fact about them as numbers, kept on disk."""
 
-import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -10,9 +8,9 @@ from zlib import crc32
 import numpy as np
 from einops import rearrange, reduce
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from moa.data.world import World, WorldExample, scene_names
+from moa.data.world.workers import in_order
 from moa.evaluation.attributes import HEADS, KINDS, encode
 
 MOST = 3  # subjects of a picture
@@ -84,7 +82,7 @@ def _draw(world: World, path: Path, workers: int) -> None:
     images = np.lib.format.open_memmap(aside / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
     jobs = ((world, i) for i in range(len(world)))
     rows = []
-    for row in _in_order(jobs, workers, len(world)):
+    for row in in_order(_one, jobs, len(world), workers):
         images[len(rows)] = row.image
         rows.append(row._replace(image=None))
     images.flush()
@@ -92,12 +90,3 @@ def _draw(world: World, path: Path, workers: int) -> None:
     table["who"] = np.unique(table["who"], return_inverse=True)[1].reshape(len(world), MOST)
     np.savez(aside / "facts.npz", **table)
     os.replace(aside, path)
-
-
-def _in_order(jobs: Iterable[tuple[World, int]], workers: int, count: int) -> Iterator[Facts]:
-    """The facts of every job, in order."""
-    if workers <= 1:
-        yield from tqdm(map(_one, jobs), "pictures", count, leave=False)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from tqdm(pool.imap(_one, jobs, chunksize=50), "pictures", count, leave=False)

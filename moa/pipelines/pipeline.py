@@ -127,8 +127,11 @@ class MoAPipeline:
         return with_noun(embed(image, "given", encoder), noun, adapter)
 
     def _find_encoder(self, name: str) -> SubjectEncoder:
+        loaded = next((encoder for encoder in self._encoders.values() if encoder.name == name), None)
+        if loaded is not None:
+            return loaded
         if name != OWN_ENCODER:
-            return SubjectEncoder.from_pretrained(find_model(name))
+            return SubjectEncoder.from_pretrained(name)
         if self.image_encoder is None or self.feature_extractor is None:
             raise ValueError("The adapter reads the prior's own image encoder, and this model has none; load the prior it was trained with.")
         return SubjectEncoder(self.image_encoder, self.feature_extractor, name=OWN_ENCODER)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
+from moa.places import find_model
 from moa.prompt.subject import SubjectEmbedding
 
 OWN_ENCODER = "prior"  # the name of a prior's own image encoder in an adapter's JSON
@@ -15,8 +17,9 @@ OWN_ENCODER = "prior"  # the name of a prior's own image encoder in an adapter's
 class SubjectEncoder:
     """Pictures to patch features: all tokens of the encoder's last hidden state, the pooled token first.
 
-    `model` is a vision model of transformers (CLIP, DINOv2, SigLIP, ...), `processor` its image processor. The model is
-    never trained here. `name` goes into what is saved, and an adapter refuses another encoder than its own.
+    `model` is a vision model of transformers (CLIP, DINOv2, SigLIP, ...; the map of a convolutional one becomes its mean and
+    its cells), `processor` its image processor. The model is never trained here. `name` goes into what is saved, and an
+    adapter refuses another encoder than its own.
     """
 
     def __init__(self, model: nn.Module, processor, *, name: str):
@@ -25,16 +28,17 @@ class SubjectEncoder:
     @property
     def width(self) -> int:
         """Width d of the features."""
-        config = self.model.config
-        return getattr(config, "vision_config", config).hidden_size
+        config = getattr(self.model.config, "vision_config", self.model.config)
+        return config.hidden_size if hasattr(config, "hidden_size") else config.hidden_sizes[-1]
 
     @classmethod
     def from_pretrained(cls, path: str) -> "SubjectEncoder":
-        """Any vision model folder or hub id of transformers (imports it on call)."""
+        """Any vision model folder (also an embedded one by name) or hub id of transformers (imports it on call), in float32."""
         from transformers import AutoImageProcessor, AutoModel
 
-        model = AutoModel.from_pretrained(path)
-        return cls(getattr(model, "vision_model", model), AutoImageProcessor.from_pretrained(path), name=path)
+        place = find_model(path)
+        model = AutoModel.from_pretrained(place, dtype=torch.float32).eval()
+        return cls(getattr(model, "vision_model", model), AutoImageProcessor.from_pretrained(place), name=path)
 
     def pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "p 3 h w"]:
         """Pictures as the encoder reads them."""
@@ -44,7 +48,11 @@ class SubjectEncoder:
     def features(self, pixels: Float[Tensor, "p 3 h w"]) -> Float[Tensor, "p n d"]:
         """Patch features of prepared pixels."""
         weight = next(self.model.parameters())
-        return self.model(pixels.to(weight.device, weight.dtype)).last_hidden_state.float()
+        hidden = self.model(pixels.to(weight.device, weight.dtype)).last_hidden_state.float()
+        if hidden.ndim == 4:
+            cells = rearrange(hidden, "p d h w -> p (h w) d")
+            hidden = torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1)
+        return hidden
 
     def encode(self, images: Sequence[Image.Image], noun: str | None = None) -> SubjectEmbedding:
         """One subject from one or more of its pictures.

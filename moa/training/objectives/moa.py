@@ -17,6 +17,7 @@ from moa.data.examples import SubjectExample, SubjectSet
 from moa.diffusion import add_noise
 from moa.losses import balanced_localization, masked_mse, object_loss, router_loss
 from moa.pipelines.pipeline import MoAPipeline, pipeline_class
+from moa.places import find_model
 from moa.prior import Prior
 from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import fill, locate
@@ -31,6 +32,7 @@ from moa.where.subjects import Placed, Subjects
 log = logging.getLogger(__name__)
 
 NAME = "learned"  # of the adapter while it is mounted for training
+SUBJECT_ENCODER = "subject_encoder"  # in the folder of a prior that brings one for subjects
 LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization}
 
 
@@ -92,6 +94,12 @@ class MoAObjective(nn.Module):
         if gradient_checkpointing:
             prior.unet.enable_gradient_checkpointing()
         quicken(prior)
+
+    def train(self, mode: bool = True) -> "MoAObjective":
+        """The adapter's mode; the encoder stays as it was trained, its dropout and batch statistics still."""
+        super().train(mode)
+        self.vision.eval()
+        return self
 
     def collate(self, examples: list[SubjectExample]) -> SubjectBatch:
         """Examples to a batch: fills the placeholders, finds their tokens, prepares the pictures."""
@@ -209,7 +217,10 @@ def shrink(masks: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor
 
 
 def own_encoder(prior: Prior) -> SubjectEncoder:
-    """The prior's own image encoder, or the one its family's papers use."""
+    """The subject encoder in the prior's folder, or else the prior's own image encoder, or the one its family's papers use."""
+    beside = f"{prior.name}/{SUBJECT_ENCODER}"
+    if Path(find_model(beside)).is_dir():
+        return SubjectEncoder.from_pretrained(beside)
     pipe = prior.pipe
     if pipe.image_encoder is None or pipe.feature_extractor is None:
         return SubjectEncoder.from_pretrained(prior.family.IMAGE_ENCODER)

@@ -42,11 +42,11 @@ def save_folder(folder: Path, pipe: StableDiffusionPipeline, image_encoder: CLIP
     half.save_pretrained(temporary, safe_serialization=True, max_shard_size=SHARD)
     save_tokenizer(pipe.tokenizer, temporary / "tokenizer")
     for file in ("model_index.json", "feature_extractor/preprocessor_config.json"):
-        _name_processor(temporary / file)
+        name_processor(temporary / file)
     _put(temporary, folder)
 
 
-def _name_processor(file: Path) -> None:
+def name_processor(file: Path) -> None:
     """Writes the processor's usual name: the one that every version of transformers knows, with torchvision or without."""
     file.write_text(file.read_text(encoding="utf-8").replace("CLIPImageProcessorPil", "CLIPImageProcessor"), encoding="utf-8")
 
