@@ -15,7 +15,6 @@ from transformers import ResNetConfig, ResNetModel
 
 from moa.evaluation.attributes import HEADS, IDENTITY, SLICES, WORDS
 from moa.training.bank import to_signed
-from moa.training.cpu import quicken
 from moa.training.objectives.reader import words_loss
 from moa.training.objectives.tiny_folder import feature_extractor, name_processor
 from moa.training.references import Reference
@@ -48,7 +47,7 @@ class EncoderObjective(nn.Module):
         super().__init__()
         self.encoder, self.heads = encoder, nn.Linear(encoder.config.hidden_sizes[-1], WORDS)
         self.data, self.validation, self.size, self.shift = data, validation, size, shift
-        quicken(self)
+        self.to(memory_format=torch.channels_last)
 
     def collate(self, examples: Sequence[Reference]) -> Told:
         return Told(*(torch.from_numpy(np.stack(field)) for field in zip(*examples, strict=True)))
