@@ -19,7 +19,7 @@ BY_CI = ("python3 -m venv", "pip install", "pytest")
 SHORT = {
     "train.py": ["train.steps=2", "train.max_minutes=null", "train.batch_size=2", "train.validate_every_minutes=null", "objective.previews=1"],
     "infer.py": ["steps=2"],
-    "evaluate.py": ["quick=true"],
+    "evaluate.py": ["people=8", "pairs=2", "diverse=1", "seeds=2", "steps=2"],
 }
 
 

@@ -66,7 +66,7 @@ class MoAObjective(nn.Module):
         encoder: str | None = None,
         router_weight: float = 0.1,
         inside: float = 1.0,
-        localization_weight: float = 0.01,
+        localization_weight: float = 0.5,
         localization: str = "squared",
         background: float = 0.2,
         gradient_checkpointing: bool = False,
