@@ -9,13 +9,12 @@ import numpy as np
 from einops import rearrange
 from torch.utils.data import Dataset
 
+from moa.data.world.dataset import PEOPLE
 from moa.data.world.references import render_reference
 from moa.data.world.sprites import cache_folder, sprite
 from moa.data.world.subjects import KINDS, SPLITS, identity, labels, looks, one_of
 from moa.data.world.workers import in_order
 from moa.evaluation.attributes import HEADS, encode
-
-PEOPLE = 0.7  # share of people
 
 
 class Reference(NamedTuple):
