@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from moa.places import find_model
@@ -33,12 +34,22 @@ class SubjectEncoder:
 
     @classmethod
     def from_pretrained(cls, path: str) -> "SubjectEncoder":
-        """Any vision model folder (also an embedded one by name) or hub id of transformers (imports it on call), in float32."""
+        """Any vision model folder (also an embedded one by name) or hub id of transformers (imports it on call), in float32.
+
+        Errors: ValueError for one that is missing or damaged.
+        """
         from transformers import AutoImageProcessor, AutoModel
 
         place = find_model(path)
-        model = AutoModel.from_pretrained(place, dtype=torch.float32).eval()
-        return cls(getattr(model, "vision_model", model), AutoImageProcessor.from_pretrained(place), name=path)
+        try:
+            model = AutoModel.from_pretrained(place, dtype=torch.float32).eval()
+            processor = AutoImageProcessor.from_pretrained(place)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"The subject encoder {str(path)!r} cannot be opened ({reason}). Give its folder or hub id, or load_moa(..., encoder=) another of its width."
+            ) from error
+        return cls(getattr(model, "vision_model", model), processor, name=path)
 
     def pixels(self, images: Sequence[Image.Image]) -> Float[Tensor, "p 3 h w"]:
         """Pictures as the encoder reads them."""

@@ -89,6 +89,16 @@ def test_an_exported_encoder_reads_subjects(exported, picture):
     assert not encoder.model.training
 
 
+def test_an_encoder_that_is_missing_or_damaged_is_named(exported, tmp_path):
+    with pytest.raises(ValueError, match="'/gone/encoder' cannot be opened.*Give its folder"):
+        SubjectEncoder.from_pretrained("/gone/encoder")
+    shutil.copytree(exported, tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(ValueError, match="cut' cannot be opened"):
+        SubjectEncoder.from_pretrained(str(tmp_path / "cut"))
+
+
 def test_adapters_read_with_the_encoder_in_the_priors_folder(exported, model_folder, tmp_path, picture):
     shutil.copytree(model_folder("sd15"), tmp_path / "prior")
     assert own_encoder(load_prior(tmp_path / "prior")).name == "prior"
