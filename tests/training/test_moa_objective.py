@@ -58,7 +58,8 @@ def test_losses_and_gradients(family, model_folder, localization):
     frozen = copy.deepcopy({n: p for n, p in objective.named_parameters() if not p.requires_grad})
     loss, parts = step(objective, examples)
     assert {"denoising", "router", "object", "mass_inside", "mass_outside"} <= parts.keys()
-    torch.testing.assert_close(loss, parts["denoising"] + 0.1 * parts["router"] + 0.01 * parts["object"])
+    weighted = objective.router_weight * parts["router"] + objective.localization_weight * parts["object"]
+    torch.testing.assert_close(loss, parts["denoising"] + weighted)
     loss.backward()
     for name, parameter in objective.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
