@@ -9,6 +9,7 @@ from moa.data.world import World
 class WorldSubjects(Dataset[SubjectExample]):
     """Examples of one or more classes of the world (`kinds`), `references` pictures of each subject.
 
+    Prompts name the subjects from left to right unless they say who stands where, so that "<a> and <b>" has one meaning.
     A share `plain` of the examples leaves some subjects in words, so that the router learns whose pixels are whose.
     Errors: ValueError as `World`.
     """
@@ -25,10 +26,11 @@ class WorldSubjects(Dataset[SubjectExample]):
         size: int = 128,
         seed: int = 1,
         length: int = 100_000,
+        left_to_right: bool = True,
     ):
         common = dict(
             seed=seed, size=size, kinds=tuple(kinds), count=tuple(count), weights=tuple(weights),
-            references=references, length=length, empty=0.0,
+            references=references, length=length, empty=0.0, left_to_right=left_to_right,
         )  # fmt: skip
         self.all, self.some = World(split, placeholders="all", **common), World(split, placeholders="some", **common)
         self.noun, self.every = kinds[0], round(1 / plain) if plain > 0 else 0

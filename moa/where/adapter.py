@@ -43,7 +43,8 @@ class MoAAdapter:
         self.routers: dict[str, Router] = {}
         for site in config.sites:
             self.branches[site.name] = Branch(
-                site.width, site.context_width, site.inner_width, rank=config.rank, share_out=config.share_out
+                site.width, site.context_width, site.inner_width, rank=config.rank, share_out=config.share_out,
+                position=config.position and site.cross,
             )
             self.routers[site.name] = ROUTERS[config.router](site.width, **config.router_options)
 
@@ -63,6 +64,7 @@ class MoAAdapter:
         tokens: int = 1,
         fusion_width: int = 512,
         space_time: bool = True,
+        position: bool = True,
         noun: str = "person",
     ) -> "MoAAdapter":
         """A fresh adapter for a prior: with its branches at zero it answers as the prior does.
@@ -79,7 +81,7 @@ class MoAAdapter:
             sites=tuple(select(sites, layers)), structure=structure_of(sites), content=content_of(unet, sites), prior=prior,
             encoder=encoder, image_width=image_width, text_width=unet.config.cross_attention_dim,
             router=name, router_options=options, rank=rank if branch == "lowrank" else None,
-            share_out=share_out, tokens=tokens, fusion_width=fusion_width, space_time=space_time, noun=noun,
+            share_out=share_out, tokens=tokens, fusion_width=fusion_width, space_time=space_time, position=position, noun=noun,
         )  # fmt: skip
         return cls(config)
 

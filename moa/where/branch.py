@@ -6,7 +6,21 @@ starts as exactly that copy, moves between finetunes of one architecture, and le
 
 import math
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+
+OCTAVES = 2  # of the sines of a pixel's place
+PLACE_WIDTH = 2 + 4 * OCTAVES
+
+
+def pixel_places(grid: tuple[int, int], like: Tensor) -> Float[Tensor, "n f"]:
+    """Where each pixel of an (h, w) grid lies: x and y in -1..1, and sines and cosines of them; as `like` in device and dtype."""
+    h, w = grid
+    y, x = (torch.linspace(1 / n - 1, 1 - 1 / n, n, device=like.device) for n in (h, w))
+    xy = torch.cartesian_prod(y, x).flip(-1)
+    angles = [math.pi * 2**octave * xy for octave in range(OCTAVES)]
+    return torch.cat([xy, *(f(a) for a in angles for f in (torch.sin, torch.cos))], dim=-1).to(like.dtype)
 
 
 class Delta(nn.Module):
@@ -28,12 +42,22 @@ class Branch(nn.Module):
     """Deltas on the query, key, value and output projections of one attention layer.
 
     `query_width` and `context_width` are what queries and keys read, `inner_width` what the heads hold together. `rank`
-    None is a full matrix. `share_out` blends before the prior's output projection and has no delta there.
+    None is a full matrix. `share_out` blends before the prior's output projection and has no delta there. `position` lets
+    queries know where their pixel lies, which the features of a small UNet do not tell (our choice): without it, words
+    cannot tell which of two people stands on the left.
     """
 
-    def __init__(self, query_width: int, context_width: int, inner_width: int, *, rank: int | None, share_out: bool):
+    def __init__(
+        self, query_width: int, context_width: int, inner_width: int, *, rank: int | None, share_out: bool, position: bool = False
+    ):
         super().__init__()
         self.q_delta = Delta(query_width, inner_width, rank)
         self.k_delta = Delta(context_width, inner_width, rank)
         self.v_delta = Delta(context_width, inner_width, rank)
         self.out_delta = None if share_out else Delta(inner_width, query_width, rank)
+        self.q_place = Delta(PLACE_WIDTH, inner_width, None) if position else None
+
+    def queries(self, q: Float[Tensor, "r n kd"], x: Float[Tensor, "r n d"], grid: tuple[int, int]) -> Float[Tensor, "r n kd"]:
+        """The branch's queries, from the prior's."""
+        q = q + self.q_delta(x)
+        return q if self.q_place is None else q + self.q_place(pixel_places(grid, x))

@@ -30,6 +30,7 @@ class MoAConfig:
     tokens: int = 1
     fusion_width: int = 512
     space_time: bool = True
+    position: bool = False
     noun: str = "person"
     format_version: int = FORMAT_VERSION
 

@@ -160,12 +160,12 @@ class MixtureOfAttention:
 
     def _heads(self, expert: ExpertContext, moa: MoAContext, x, text, q, k, v, mask) -> Float[Tensor, "r n kd"]:
         """The expert's attention before its output projection; q, k and v are the prior's for the same rows."""
-        branch = self.personal[expert.name]
-        q = q + branch.q_delta(x)
+        branch, grid = self.personal[expert.name], grid_of(x.shape[1], moa.size)
+        q = branch.queries(q, x, grid)
         if text is None:
             return attend(q, k + branch.k_delta(x), v + branch.v_delta(x), self.heads, self.scale, mask)
         k, v = self._subject_keys_values(expert, moa, text, k, v)
-        bias = token_bias(expert, text.shape[1], grid_of(x.shape[1], moa.size))
+        bias = token_bias(expert, text.shape[1], grid)
         if mask is not None:
             mask = F.pad(mask, (0, expert.length - text.shape[1]))
             bias = mask if bias is None else mask + bias

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from moa.prompt.fusion import SubjectFusion
@@ -139,21 +139,17 @@ def make_expert(
     """
     mentions = [(r, p) for r, (_, placed) in enumerate(rows) for p in placed]
     tokens = fuse_mentions(fusion, [p for _, p in mentions], torch.stack([text[rows[r][0], p.position] for r, p in mentions]))
-    count, k, length = len(mentions), fusion.tokens, text.shape[1]
-    row, place, column = seats(mentions, len(rows), text.device)
-    most, appended = max(column), max(column) * (k - 1)
-    position = torch.full((len(rows), most, k), length + appended, device=text.device)
-    noun = torch.tensor([p.position for _, p in mentions], device=text.device)
-    extra = length + place.unsqueeze(1) * (k - 1) + torch.arange(k - 1, device=text.device)
-    position[row, place] = torch.cat([noun.unsqueeze(1), extra], dim=1)
     if shared:
-        offsets = repeat(fusion.offsets(times), "t l d -> t l c d", c=count)
+        offsets = repeat(fusion.offsets(times), "t l d -> t l c d", c=len(mentions))
     else:
         offsets = rearrange(fusion.offsets(times.expand(len(text))[[rows[r][0] for r, _ in mentions]]), "c l d -> 1 l c d")
     timed = rearrange(offsets, "t l c d -> t l c 1 d") + tokens
-    laid = timed.new_zeros(*timed.shape[:2], len(rows), most, k, timed.shape[-1])
+    row, place, column = seats(mentions, len(rows), text.device)
+    most, length = max(column), text.shape[1] + max(column) * (fusion.tokens - 1)
+    laid = timed.new_zeros(*timed.shape[:2], len(rows), most, *timed.shape[-2:])
     laid[:, :, row, place] = timed
-    regions, drawn, undrawn = lay_regions(rows, most, k, text.device)
+    noun = torch.tensor([p.position for _, p in mentions], device=text.device)
+    regions, drawn, undrawn = lay_regions(rows, most, fusion.tokens, text.device)
     batch_rows = [b for b, _ in rows]
     contiguous = batch_rows == list(range(batch_rows[0], batch_rows[-1] + 1))
     return ExpertContext(
@@ -162,14 +158,24 @@ def make_expert(
         tokens=rearrange(laid, "t l r s k d -> t l r (s k) d"),
         layer=layer,
         step=0,
-        position=rearrange(position, "r s k -> r (s k)"),
-        length=length + appended,
+        position=lay_positions(noun, row, place, column, k=fusion.tokens, prompt=text.shape[1], length=length),
+        length=length,
         scale=torch.full((len(rows),), scale, device=text.device),
-        padded=appended > 0 and min(column) < most,
+        padded=length > text.shape[1] and min(column) < most,
         regions=regions,
         drawn=drawn,
         undrawn=undrawn,
     )
+
+
+def lay_positions(
+    noun: Int[Tensor, " c"], row: Int[Tensor, " c"], place: Int[Tensor, " c"], column: list[int], *, k: int, prompt: int, length: int
+) -> Int[Tensor, "r m"]:
+    """The slot of every token: the first of a mention at its noun, the others after the prompt, and `length` where a row has no mention."""
+    position = torch.full((len(column), max(column), k), length, device=noun.device)
+    appended = prompt + place.unsqueeze(1) * (k - 1) + torch.arange(k - 1, device=noun.device)
+    position[row, place] = torch.cat([noun.unsqueeze(1), appended], dim=1)
+    return rearrange(position, "r s k -> r (s k)")
 
 
 def seats(mentions: list[tuple[int, Placed]], rows: int, device) -> tuple[Tensor, Tensor, list[int]]:

@@ -15,7 +15,8 @@ from moa.prior import load_prior
 from moa.prompt.encoder import SubjectEncoder
 from moa.training.loop import train
 from moa.training.objectives.encoder import EncoderObjective, balanced, new_encoder
-from moa.training.objectives.moa import MoAObjective, own_encoder
+from moa.training.objectives.moa import MoAObjective
+from moa.training.own_encoder import own_encoder
 from moa.training.references import References
 
 

@@ -52,7 +52,7 @@ def step(objective, examples, seed=0):
     return objective(objective.collate(examples), torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("localization", ["squared", "balanced"])
+@pytest.mark.parametrize("localization", ["squared", "balanced", "exclusive"])
 def test_losses_and_gradients(family, model_folder, localization):
     objective, examples = make(model_folder, family, localization=localization)
     frozen = copy.deepcopy({n: p for n, p in objective.named_parameters() if not p.requires_grad})

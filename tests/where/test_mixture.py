@@ -66,7 +66,10 @@ def test_a_mixed_layer_by_hand():
     prior = layer(x, text)
     branch, router = layer.personal["people"], layer.router["people"]
     text[:, 2] = moa.experts[0].tokens[0, 0, :, 0]
-    q, k, v = layer.to_q(x) + branch.q_delta(x), layer.to_k(text) + branch.k_delta(text), layer.to_v(text) + branch.v_delta(text)
+    centres = (2 * torch.arange(8) + 1) / 8 - 1
+    xy = torch.stack([centres.repeat(8), centres.repeat_interleave(8)], dim=1)
+    place = torch.cat([xy, (torch.pi * xy).sin(), (torch.pi * xy).cos(), (2 * torch.pi * xy).sin(), (2 * torch.pi * xy).cos()], dim=1)
+    q, k, v = layer.to_q(x) + branch.q_delta(x) + place @ branch.q_place.up.weight.T, layer.to_k(text) + branch.k_delta(text), layer.to_v(text) + branch.v_delta(text)
     heads = attend(q, k, v, layer.heads, layer.scale)
     personal = layer.to_out[0](heads) + branch.out_delta(heads)
     r = router(x, (8, 8), torch.tensor([500.0])).sigmoid().unsqueeze(-1)

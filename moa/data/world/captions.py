@@ -147,11 +147,13 @@ def caption(
     layout: Layout,
     scene: str,
     names: Sequence[str | None],
+    *,
+    ordered: bool = False,
 ) -> tuple[str, str]:
     """A caption, and the prompt that says the same with `<name>` for every figure that has a name.
 
     Each figure comes as (identity, state, visible labels). Caption and prompt share every choice: what is said, the
-    order, the scene's words. Identity details of named figures are left out of the prompt.
+    order (left to right if `ordered`), the scene's words. Identity details of named figures are left out of the prompt.
     """
     bare = rng.random() < BARE
     rate = 0.0 if bare else float(rng.choice((0.4, 0.7, 0.95)))
@@ -161,6 +163,8 @@ def caption(
         rate *= 0.8
         said = [say(rng, who, state, seen, rate, most) for who, state, seen in figures]
     order = rng.permutation(len(figures))
+    if ordered:
+        order = np.array(layout.left_to_right)
     where = Layout(
         tuple(int(np.argsort(order)[i]) for i in layout.left_to_right),
         tuple((int(np.argsort(order)[a]), int(np.argsort(order)[b])) for a, b in layout.behind),

@@ -75,13 +75,15 @@ class World(Dataset[WorldExample]):
         identities: int = 4000,
         looks: int = 4,
         empty: float = EMPTY,
+        left_to_right: bool = False,
         cache: str | Path | None = "default",
     ) -> None:
         """`size` in pixels; `weights` of the counts; `references` of each subject; `empty`: share of bare scenes.
 
         `identities` (people; a quarter of it of every other kind) and `looks` of each bound the number of sprites, so
         that the cache gets warm. `cache`: folder of sprites, "default" (`cache_folder()`) or None (memory only);
-        pictures do not depend on it. `placeholders`: "all", "some" (a random part of an example's subjects) or "none".
+        pictures do not depend on it. `left_to_right`: captions that do not say who stands where name the figures in that
+        order (else in any). `placeholders`: "all", "some" (a random part of an example's subjects) or "none".
         ValueError for anything else.
         """
         one_of("split", split, SPLITS)
@@ -101,7 +103,7 @@ class World(Dataset[WorldExample]):
         self.split, self.seed, self.size, self.kinds, self.count = split, seed, size, tuple(kinds), tuple(count)
         self.weights = np.asarray(weights, float) / sum(weights)
         self.references, self.placeholders, self.length = references, placeholders, length
-        self.identities, self.looks, self.empty = identities, looks, empty
+        self.identities, self.looks, self.empty, self.left_to_right = identities, looks, empty, left_to_right
         self.cache = cache_folder() if cache == "default" else None if cache is None else Path(cache)
 
     def __len__(self) -> int:
@@ -130,7 +132,7 @@ class World(Dataset[WorldExample]):
         named = self._named(words, len(cast))
         names = [f"s{i + 1}" if is_named else None for i, is_named in enumerate(named)]
         said = [(who, state, see) for (who, state), see in zip(chosen, seen, strict=True)]
-        text, prompt = caption(words, said, _layout(places, order, figures), scene, names)
+        text, prompt = caption(words, said, _layout(places, order, figures), scene, names, ordered=self.left_to_right)
         views = []
         for i, ((kind, number, look), (who, state)) in enumerate(zip(cast, chosen, strict=True)):
             pictures, own_masks = self._references(second, kind, number, look)

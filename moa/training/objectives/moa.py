@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from moa.data.examples import SubjectExample, SubjectSet
 from moa.diffusion import add_noise
-from moa.losses import balanced_localization, masked_mse, object_loss, router_loss
+from moa.losses import balanced_localization, exclusive_localization, masked_mse, object_loss, router_loss
 from moa.pipelines.pipeline import MoAPipeline, pipeline_class
-from moa.places import find_model
 from moa.prior import Prior
-from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
+from moa.prompt.encoder import SubjectEncoder
 from moa.prompt.placeholders import fill, locate
 from moa.training.cpu import quicken
+from moa.training.own_encoder import own_encoder
 from moa.training.previews import save_previews
 from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
@@ -32,8 +32,7 @@ from moa.where.subjects import Placed, Subjects
 log = logging.getLogger(__name__)
 
 NAME = "learned"  # of the adapter while it is mounted for training
-SUBJECT_ENCODER = "subject_encoder"  # in the folder of a prior that brings one for subjects
-LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization}
+LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization, "exclusive": exclusive_localization}
 
 
 class SubjectBatch(NamedTuple):
@@ -66,8 +65,8 @@ class MoAObjective(nn.Module):
         encoder: str | None = None,
         router_weight: float = 0.1,
         inside: float = 1.0,
-        localization_weight: float = 0.5,
-        localization: str = "squared",
+        localization_weight: float = 0.3,
+        localization: str = "exclusive",
         background: float = 0.2,
         gradient_checkpointing: bool = False,
         validation: SubjectSet | None = None,
@@ -135,7 +134,7 @@ class MoAObjective(nn.Module):
         error = masked_mse(answer, self.prior.target(latents, noise, times), self.background + (1 - self.background) * foreground)
         prior_weight = self._prior_weight(trace, len(latents), tuple(latents.shape[-2:]))
         route = router_loss(prior_weight, foreground, self.inside).mean()
-        located = self._located(trace, masks)
+        located = self._located(trace, batch, masks)
         parts = {"denoising": error.mean(), "router": route, "object": located}
         parts |= self._live(error, times, prior_weight, foreground)
         loss = parts["denoising"] + self.router_weight * route + self.localization_weight * located
@@ -190,15 +189,18 @@ class MoAObjective(nn.Module):
             return torch.ones(rows, *size)
         return torch.stack(maps).mean(dim=0)
 
-    def _located(self, trace: Trace, masks: Float[Tensor, "c h w"]) -> Tensor:
+    def _located(self, trace: Trace, batch: SubjectBatch, masks: Float[Tensor, "c h w"]) -> Tensor:
         """Object loss averaged over subjects and sites; each subject's attention is summed over its tokens."""
+        counts = torch.tensor([len(row) for row in batch.owners if row], device=masks.device)
         losses = []
         for shown in trace.attention.values():
-            grid = grid_of(shown.shape[-1], tuple(masks.shape[-2:]))
-            maps = rearrange(shown, "r (s k) (h w) -> (r s) k h w", k=self.adapter.config.tokens, h=grid[0])
-            maps = reduce(maps, "c k h w -> c h w", "sum")
-            used = maps.flatten(1).sum(1) > 0
-            losses.append(self.localization(maps[used], shrink(masks, grid)).mean())
+            size = tuple(masks.shape[-2:])
+            maps = reduce(shown, "r (s k) n -> r s n", "sum", k=self.adapter.config.tokens)
+            maps = rearrange(maps, "r s (h w) -> r s h w", h=grid_of(shown.shape[-1], size)[0])
+            used = torch.arange(maps.shape[1], device=masks.device) < counts.unsqueeze(1)
+            laid = torch.zeros_like(maps)
+            laid[used] = shrink(masks, tuple(maps.shape[-2:]))
+            losses.append(self.localization(maps, laid)[used].mean())
         return torch.stack(losses).mean() if losses else masks.new_zeros(())
 
     @torch.no_grad()
@@ -214,14 +216,3 @@ class MoAObjective(nn.Module):
 def shrink(masks: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
     """Masks at a coarser size: the share of each pixel that is covered."""
     return rearrange(F.interpolate(rearrange(masks, "c h w -> 1 c h w"), size=size, mode="area"), "1 c h w -> c h w") if len(masks) else masks.new_zeros(0, *size)
-
-
-def own_encoder(prior: Prior) -> SubjectEncoder:
-    """The subject encoder in the prior's folder, or else the prior's own image encoder, or the one its family's papers use."""
-    beside = f"{prior.name}/{SUBJECT_ENCODER}"
-    if Path(find_model(beside)).is_dir():
-        return SubjectEncoder.from_pretrained(beside)
-    pipe = prior.pipe
-    if pipe.image_encoder is None or pipe.feature_extractor is None:
-        return SubjectEncoder.from_pretrained(prior.family.IMAGE_ENCODER)
-    return SubjectEncoder(pipe.image_encoder.eval(), pipe.feature_extractor, name=OWN_ENCODER)

@@ -113,3 +113,14 @@ def test_prompts_from_parts():
     assert compose_prompt(["<s1>"]) == "<s1>"
     with pytest.raises(ValueError, match="allowed are desert"):
         compose_prompt(["<s1>"], "mars")
+
+
+def test_ordered_captions_name_figures_from_left_to_right():
+    rng, unsaid = np.random.default_rng(0), 0
+    for _ in range(60):
+        left_to_right = tuple(int(i) for i in rng.permutation(2))
+        _, prompt = caption(rng, cast(rng, 2), Layout(left_to_right), "snow", ["s1", "s2"], ordered=True)
+        if not re.search("left|right", prompt):
+            unsaid += 1
+            assert re.findall(r"<s(\d)>", prompt) == [str(i + 1) for i in left_to_right]
+    assert unsaid > 20
