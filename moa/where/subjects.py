@@ -195,7 +195,7 @@ def fuse_mentions(fusion: SubjectFusion, placed: list[Placed], noun: Float[Tenso
     fused = fusion.fuse(features, noun[owner])
     mean = fused.new_zeros(len(placed), *fused.shape[1:]).index_add(0, owner, fused)
     mean = mean / rearrange(counts, "c -> c 1 1")
-    plain = torch.cat([noun.float().unsqueeze(1), torch.zeros_like(mean[:, 1:])], dim=1)
+    plain = repeat(noun.float(), "c d -> c k d", k=mean.shape[1])
     scale = torch.tensor([p.scale for p in placed], device=noun.device)
     return torch.lerp(plain, mean, rearrange(scale, "c -> c 1 1"))
 

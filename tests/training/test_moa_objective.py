@@ -122,3 +122,13 @@ def test_validation_writes_a_sheet(model_folder, tmp_path):
 def test_unknown_localization_is_named(model_folder):
     with pytest.raises(ValueError, match="'none'.*squared, balanced"):
         make(model_folder, localization="none")
+
+
+def test_late_times_are_drawn_in_proportion_to_themselves(model_folder):
+    means = {}
+    for late in (False, True):
+        objective, _ = make(model_folder, late=late)
+        times = objective._times(20_000, torch.Generator().manual_seed(0))
+        assert 0 <= times.min() and times.max() < objective.prior.train_timesteps
+        means[late] = times.float().mean().item() / objective.prior.train_timesteps
+    assert means[False] == pytest.approx(1 / 2, abs=0.01) and means[True] == pytest.approx(2 / 3, abs=0.01)

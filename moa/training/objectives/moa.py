@@ -52,7 +52,9 @@ class MoAObjective(nn.Module):
     """Trains the adapter alone: the prior and the encoder are frozen, and the adapter's tensors are the only ones that learn.
 
     Weights of the losses, the sites of the object loss and the share of the background in the denoising loss are our
-    choice (the paper gives none); `inside` weighs the part of the router loss that sends the experts to the subjects (0: the paper's loss).
+    choice (the paper gives none), and so is `late`: the noisier a time, the more often it is drawn, because there only the
+    picture tells who the subject is. `inside` weighs the part of the router loss that sends the experts to the subjects (0: the
+    paper's loss).
     Errors: ValueError for an unknown form of localisation.
     """
 
@@ -68,6 +70,7 @@ class MoAObjective(nn.Module):
         localization_weight: float = 0.3,
         localization: str = "exclusive",
         background: float = 0.2,
+        late: bool = True,
         gradient_checkpointing: bool = False,
         validation: SubjectSet | None = None,
         previews: int = 6,
@@ -86,7 +89,7 @@ class MoAObjective(nn.Module):
         self.mounted[0].encoders[NAME] = self.encoder
         self.router_weight, self.inside = router_weight, inside
         self.localization_weight, self.background = localization_weight, background
-        self.localization = LOCALIZATION[localization]
+        self.localization, self.late = LOCALIZATION[localization], late
         self.routed = inner_sites(self.adapter.config.sites)
         self.attended = frozenset(site.name for site in self.routed if site.cross)
         self.validation, self.previews = validation, previews
@@ -123,7 +126,7 @@ class MoAObjective(nn.Module):
         """The total loss and its parts: denoising (also by quarter of time), router, object, router mass inside and outside."""
         latents = self.prior.encode_images(batch.images.contiguous(memory_format=torch.channels_last))
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-        times = torch.randint(self.prior.train_timesteps, (len(latents),), generator=generator, device=latents.device)
+        times = self._times(len(latents), generator)
         noisy = add_noise(latents, noise, self.prior.alpha_bar(times)).contiguous(memory_format=torch.channels_last)
         text = self.prior.encode_text(batch.prompts, tuple(batch.images.shape[-2:]))
         masks = shrink(batch.masks, tuple(latents.shape[-2:]))
@@ -175,6 +178,11 @@ class MoAObjective(nn.Module):
         """Write the adapter, and say how to use it."""
         self.adapter.save_pretrained(folder)
         log.info("the adapter is in %s; draw with it:\n  python infer.py prior=%s adapters.people=%s prompt='<a> in the snow' subjects.a=picture.png", folder, self.prior.name, folder)
+
+    def _times(self, count: int, generator: torch.Generator) -> Tensor:
+        """Diffusion times (b), uniform, or in proportion to the time itself."""
+        part = torch.rand(count, generator=generator, device=generator.device)
+        return ((part.sqrt() if self.late else part) * self.prior.train_timesteps).long().clamp(max=self.prior.train_timesteps - 1)
 
     def _foreground(self, batch: SubjectBatch, masks: Float[Tensor, "c h w"]) -> Float[Tensor, "b h w"]:
         """The union of each sample's subjects."""
