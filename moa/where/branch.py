@@ -57,7 +57,6 @@ class Branch(nn.Module):
         self.out_delta = None if share_out else Delta(inner_width, query_width, rank)
         self.q_place = Delta(PLACE_WIDTH, inner_width, None) if position else None
 
-    def queries(self, q: Float[Tensor, "r n kd"], x: Float[Tensor, "r n d"], grid: tuple[int, int]) -> Float[Tensor, "r n kd"]:
-        """The branch's queries, from the prior's."""
-        q = q + self.q_delta(x)
-        return q if self.q_place is None else q + self.q_place(pixel_places(grid, x))
+    def place(self, grid: tuple[int, int], like: Tensor) -> Float[Tensor, "n kd"]:
+        """What the places of a grid's pixels add to their queries."""
+        return self.q_place(pixel_places(grid, like))

@@ -161,7 +161,9 @@ class MixtureOfAttention:
     def _heads(self, expert: ExpertContext, moa: MoAContext, x, text, q, k, v, mask) -> Float[Tensor, "r n kd"]:
         """The expert's attention before its output projection; q, k and v are the prior's for the same rows."""
         branch, grid = self.personal[expert.name], grid_of(x.shape[1], moa.size)
-        q = branch.queries(q, x, grid)
+        q = q + branch.q_delta(x)
+        if branch.q_place is not None:
+            q = q + self._places(expert, moa, grid, x)
         if text is None:
             return attend(q, k + branch.k_delta(x), v + branch.v_delta(x), self.heads, self.scale, mask)
         k, v = self._subject_keys_values(expert, moa, text, k, v)
@@ -177,6 +179,16 @@ class MixtureOfAttention:
         shown = rearrange(F.pad(shown, (0, 1)), "r n l -> r l n").gather(1, index)
         moa.trace.attention.setdefault((self.site, expert.name), shown)
         return heads
+
+    def _places(self, expert: ExpertContext, moa: MoAContext, grid: tuple[int, int], x: Tensor) -> Float[Tensor, "n kd"]:
+        """What pixels' places add to the expert's queries: made once per sampling run."""
+        key = (self.site, expert.name, *map(str, grid))
+        known = None if moa.cache is None else moa.cache.get(key)
+        if known is None:
+            known = (self.personal[expert.name].place(grid, x),)
+        if moa.cache is not None:
+            moa.cache[key] = known
+        return known[0]
 
     def _subject_keys_values(self, expert: ExpertContext, moa: MoAContext, text, k, v) -> tuple[Tensor, Tensor]:
         """Keys and values of the multimodal prompt, (r l2 kd): the plain prompt's, with the subjects' in their places.
