@@ -66,7 +66,7 @@ class SubjectFusion(nn.Module):
     """Features of a subject's pictures and the text state of its noun to subject tokens, per time and layer.
 
     The first token takes the noun's place, further ones are appended. All start as the noun plus a little of the picture
-    (our choice: of pictures a hundred times fainter the experts learn nothing in their first 600 steps).
+    (our choice: of pictures fifty times fainter the experts learn nothing in their first 600 steps).
     """
 
     def __init__(self, image_width: int, text_width: int, *, layers: int, tokens: int = 1, hidden: int = 512, space_time: bool = True):
@@ -80,7 +80,7 @@ class SubjectFusion(nn.Module):
             nn.GELU(),
             nn.Linear(hidden, text_width),
         )
-        nn.init.normal_(self.mlp[-1].weight, std=3 * hidden**-0.5)
+        nn.init.normal_(self.mlp[-1].weight, std=0.7 * hidden**-0.5)
         nn.init.zeros_(self.mlp[-1].bias)
         self.space_time = SpaceTime(layers, text_width) if space_time else None
         self.layers, self.tokens = layers, tokens

@@ -193,16 +193,18 @@ class MixtureOfAttention:
     def _subject_keys_values(self, expert: ExpertContext, moa: MoAContext, text, k, v) -> tuple[Tensor, Tensor]:
         """Keys and values of the multimodal prompt, (r l2 kd): the plain prompt's, with the subjects' in their places.
 
-        While sampling, the prompt's are projected once and the subjects' once for all steps.
+        While sampling, the prompt's are projected once and the subjects' once for all steps. The fusion learns what a subject is
+        through the values alone (our choice): a loss on where words look would otherwise silence the pictures before they are of use.
         """
         branch, key = self.personal[expert.name], (self.site, expert.name)
         known = None if moa.cache is None else moa.cache.get(key)
         if known is None:
             tokens = expert.tokens[:, expert.layer[self.site]].to(text.dtype)
+            still = tokens.detach()
             known = (
                 k + branch.k_delta(text),
                 v + branch.v_delta(text),
-                self.to_k(tokens) + branch.k_delta(tokens),
+                self.to_k(still) + branch.k_delta(still),
                 self.to_v(tokens) + branch.v_delta(tokens),
             )
         if moa.cache is not None:

@@ -132,3 +132,16 @@ def test_late_times_are_drawn_in_proportion_to_themselves(model_folder):
         assert times.min() >= 0 and times.max() < objective.prior.train_timesteps
         means[late] = times.float().mean().item() / objective.prior.train_timesteps
     assert means[False] == pytest.approx(1 / 2, abs=0.01) and means[True] == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_where_a_layer_looks_is_not_learned_by_changing_what_the_subject_is(model_folder):
+    site = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
+    where = partial(MoAAdapter.for_unet, router=MLPRouter, tokens=2, fusion_width=32, layers=[site])
+    objective, examples = make(model_folder, where=where)
+    _, parts = step(objective, examples)
+    parts["object"].backward(retain_graph=True)
+    fusion = list(objective.adapter.fusion.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in fusion)
+    assert objective.adapter.branches[site].q_place.up.weight.grad.any()
+    parts["denoising"].backward()
+    assert any(p.grad.any() for p in fusion)
