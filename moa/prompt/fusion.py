@@ -65,8 +65,8 @@ class SpaceTime(nn.Module):
 class SubjectFusion(nn.Module):
     """Features of a subject's pictures and the text state of its noun to subject tokens, per time and layer.
 
-    The first token takes the noun's place, further ones are appended. All start as the noun plus a little of the picture
-    (our choice: of pictures fifty times fainter the experts learn nothing in their first 600 steps).
+    The first token takes the noun's place, further ones are appended; all start as the noun plus a share of the picture
+    that is small but not lost in it (our choice).
     """
 
     def __init__(self, image_width: int, text_width: int, *, layers: int, tokens: int = 1, hidden: int = 512, space_time: bool = True):
