@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 # Okabe and Ito's colours, told apart by everyone
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
 INK, PAPER, FAINT = (40, 40, 44), (255, 255, 255), (120, 120, 128)
-SEEN = 0.5  # a contour is drawn where a subject's weight passes this
 SMALLEST = 384  # side in pixels that small pictures are enlarged to
 GAP = 12
 
@@ -27,8 +26,8 @@ def spotlight(image: Image.Image, maps: Sequence[Float[np.ndarray, "h w"]], *, l
     out = lit * picture + (1 - lit) * (0.12 + 0.38 * grey[..., None])
     for found, color in zip(large, _colors(len(maps)), strict=True):
         out = _mix(out, color, 0.3 * found)
-    for found, color in zip(large, _colors(len(maps)), strict=True):
-        out = _mix(out, color, contour(found, line))
+    for ahead, color in zip(leads(large), _colors(len(maps)), strict=True):
+        out = _mix(out, color, contour(ahead, line))
     return Image.fromarray(np.uint8(np.round(255 * np.clip(out, 0, 1))))
 
 
@@ -38,10 +37,16 @@ def enlarge(found: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.
     return np.clip(np.asarray(large, np.float32), 0, 1)
 
 
-def contour(found: Float[np.ndarray, "h w"], line: float) -> Float[np.ndarray, "h w"]:
-    """How much of each pixel the line of weight `SEEN` covers, 0..1: its distance is the value over the slope."""
-    down, right = np.gradient(found)
-    distance = np.abs(found - SEEN) / np.maximum(np.hypot(down, right), 1e-4)
+def leads(maps: Sequence[Float[np.ndarray, "h w"]]) -> list[Float[np.ndarray, "h w"]]:
+    """How far each subject's weight is above the largest of the prior's and the other subjects': its pixels are where it leads."""
+    weights = np.stack([1 - sum(maps), *maps]) if maps else np.zeros((1, 0, 0))
+    return [weights[i] - np.delete(weights, i, axis=0).max(0) for i in range(1, len(weights))]
+
+
+def contour(values: Float[np.ndarray, "h w"], line: float) -> Float[np.ndarray, "h w"]:
+    """How much of each pixel the line of value 0 covers, 0..1: its distance is the value over the slope."""
+    down, right = np.gradient(values)
+    distance = np.abs(values) / np.maximum(np.hypot(down, right), 1e-4)
     return np.clip(line / 2 + 0.5 - distance, 0, 1)
 
 
@@ -60,10 +65,11 @@ def overlay(image: Image.Image, maps: Mapping[str, Float[np.ndarray, "h w"]]) ->
 
 def _legend(canvas: Image.Image, maps: Mapping[str, np.ndarray], font, left: int, middle: int) -> None:
     pen, radius = ImageDraw.Draw(canvas), font.size * 0.42
-    for (name, found), color in zip(maps.items(), _colors(len(maps)), strict=True):
+    ahead = leads([np.asarray(found) for found in maps.values()])
+    for name, lead, color in zip(maps, ahead, _colors(len(maps)), strict=True):
         pen.ellipse([left, middle - radius, left + 2 * radius, middle + radius], tuple(round(255 * v) for v in color))
         left += round(3 * radius)
-        for text, ink in ((name, INK), (f"  {100 * float((np.asarray(found) > SEEN).mean()):.0f} %", FAINT)):
+        for text, ink in ((name, INK), (f"  {100 * float((lead > 0).mean()):.0f} %", FAINT)):
             pen.text((left, middle), text, ink, font, anchor="lm")
             left += round(pen.textlength(text, font))
         left += 2 * font.size

@@ -56,10 +56,19 @@ def say_where(name: str) -> str:
     return f"routing={{{name!r}: (left, top, right, bottom)}} (infer.py: routing.{name}=[left,top,right,bottom])"
 
 
-def complaint(name: str, found: Float[Tensor, "h w"]) -> str | None:
-    """What is wrong with a subject's map, in words, or None."""
-    sizes = regions_of(found > 0.5)
-    share = sum(sizes) / found.numel()
+def owned(maps: dict[str, Float[Tensor, "h w"]]) -> dict[str, Bool[Tensor, "h w"]]:
+    """The pixels where each subject of a picture weighs more than the prior and more than any other subject."""
+    if not maps:
+        return {}
+    found = torch.stack(list(maps.values()))
+    first = torch.cat([1 - found.sum(0, keepdim=True), found]).argmax(0)
+    return {name: first == index for index, name in enumerate(maps, start=1)}
+
+
+def complaint(name: str, mask: Bool[Tensor, "h w"]) -> str | None:
+    """What is wrong with the pixels that a subject owns, in words, or None."""
+    sizes = regions_of(mask)
+    share = sum(sizes) / mask.numel()
     if share < ALMOST_NOTHING:
         return f"<{name}> got {100 * share:.1f} % of the picture and may be missing; try another seed, or say where with {say_where(name)}."
     if len(sizes) > 1 and sizes[1] >= SECOND_REGION * sizes[0]:
