@@ -15,9 +15,9 @@ def test_every_token_starts_as_the_noun_with_a_share_of_the_picture():
     fusion = make_fusion(tokens=3)
     seen = fusion.fuse(pictures, noun) - noun.unsqueeze(1)
     assert seen.shape == (64, 3, 16)
-    assert 0.1 < seen.square().mean().sqrt() < 0.6  # beside nouns of size 1
+    assert 0.02 < seen.square().mean().sqrt() < 0.3  # beside nouns of size 1
     other = fusion.fuse(pictures.roll(1, 0), noun) - noun.unsqueeze(1)
-    assert (other - seen).square().mean().sqrt() > 0.1
+    assert (other - seen).square().mean().sqrt() > 0.01
 
 
 def test_space_time_starts_at_zero_and_reads_time_and_layer():
