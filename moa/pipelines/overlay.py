@@ -1,11 +1,14 @@
-"""Showing where the subjects are: a picture beside its routing, and sheets of many. Arrays and PIL only."""
+"""Showing where the subjects are: a picture beside its routing, and sheets of many."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
+
+from moa.where.presence import leads
 
 # Okabe and Ito's colours, told apart by everyone
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
@@ -21,12 +24,12 @@ def spotlight(image: Image.Image, maps: Sequence[Float[np.ndarray, "h w"]], *, l
     """
     picture = np.asarray(image.convert("RGB"), np.float32) / 255
     grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)
-    large = [enlarge(found, image.size) for found in maps]
-    lit = np.clip(sum(large, np.zeros_like(grey)), 0, 1)[..., None]
+    large = np.stack([enlarge(found, image.size) for found in maps]) if maps else np.zeros((0, *grey.shape), np.float32)
+    lit = np.clip(large.sum(0), 0, 1)[..., None]
     out = lit * picture + (1 - lit) * (0.12 + 0.38 * grey[..., None])
     for found, color in zip(large, _colors(len(maps)), strict=True):
         out = _mix(out, color, 0.3 * found)
-    for ahead, color in zip(leads(large), _colors(len(maps)), strict=True):
+    for ahead, color in zip(leads(torch.from_numpy(large)).numpy(), _colors(len(maps)), strict=True):
         out = _mix(out, color, contour(ahead, line))
     return Image.fromarray(np.uint8(np.round(255 * np.clip(out, 0, 1))))
 
@@ -35,12 +38,6 @@ def enlarge(found: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.
     """A map smoothly resized to a picture's (width, height), 0..1."""
     large = Image.fromarray(np.asarray(found, np.float32)).resize(size, Image.Resampling.BICUBIC)
     return np.clip(np.asarray(large, np.float32), 0, 1)
-
-
-def leads(maps: Sequence[Float[np.ndarray, "h w"]]) -> list[Float[np.ndarray, "h w"]]:
-    """How far each subject's weight is above the largest of the prior's and the other subjects': its pixels are where it leads."""
-    weights = np.stack([1 - sum(maps), *maps]) if maps else np.zeros((1, 0, 0))
-    return [weights[i] - np.delete(weights, i, axis=0).max(0) for i in range(1, len(weights))]
 
 
 def contour(values: Float[np.ndarray, "h w"], line: float) -> Float[np.ndarray, "h w"]:
@@ -65,11 +62,13 @@ def overlay(image: Image.Image, maps: Mapping[str, Float[np.ndarray, "h w"]]) ->
 
 def _legend(canvas: Image.Image, maps: Mapping[str, np.ndarray], font, left: int, middle: int) -> None:
     pen, radius = ImageDraw.Draw(canvas), font.size * 0.42
-    ahead = leads([np.asarray(found) for found in maps.values()])
+    if not maps:
+        return
+    ahead = leads(torch.from_numpy(np.stack(list(maps.values()))))
     for name, lead, color in zip(maps, ahead, _colors(len(maps)), strict=True):
         pen.ellipse([left, middle - radius, left + 2 * radius, middle + radius], tuple(round(255 * v) for v in color))
         left += round(3 * radius)
-        for text, ink in ((name, INK), (f"  {100 * float((lead > 0).mean()):.0f} %", FAINT)):
+        for text, ink in ((name, INK), (f"  {100 * float((lead > 0).float().mean()):.0f} %", FAINT)):
             pen.text((left, middle), text, ink, font, anchor="lm")
             left += round(pen.textlength(text, font))
         left += 2 * font.size

@@ -16,7 +16,7 @@ from moa.prompt.encoder import OWN_ENCODER, SubjectEncoder
 from moa.prompt.placeholders import names_in
 from moa.prompt.subject import SubjectEmbedding
 from moa.where import MoAAdapter, Mounted, mount, remove
-from moa.where.presence import complaint, owned, subject_maps
+from moa.where.presence import complaint, leads, subject_maps
 from moa.where.recorder import Recorder
 from moa.where.subjects import Subjects
 
@@ -163,7 +163,8 @@ class MoAPipeline:
         with self.moa.subjects(self._subjects(plan, copies), recorder):
             answer = super().__call__(texts if isinstance(prompt, list) else texts[0], *args, **stock)
         maps = subject_maps(recorder, plan.placed, copies, {n: a.config.tokens for n, a in self.moa_adapters.items()})
-        for problem in filter(None, (complaint(name, mask) for row in maps for name, mask in owned(row).items())):
+        owned = [pair for row in maps if row for pair in zip(row, leads(torch.stack(list(row.values()))) > 0, strict=True)]
+        for problem in filter(None, (complaint(name, mask) for name, mask in owned)):
             warnings.warn(problem, stacklevel=2)
         if not call.get("return_dict", True):
             return answer

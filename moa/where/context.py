@@ -1,5 +1,6 @@
 """What the MoA layers read during one UNet call: one typed context, handed down with the call and kept by nobody."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int
@@ -61,6 +62,14 @@ class MoAContext:
     timestep: Float[Tensor, " b"]
     cache: dict[tuple[str, ...], tuple[Tensor, ...]] | None = None
     trace: Trace | None = None
+
+    def once(self, key: tuple[str, ...], make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What `make` gives: made once per sampling run, and at every call while training."""
+        if self.cache is None:
+            return make()
+        if key not in self.cache:
+            self.cache[key] = make()
+        return self.cache[key]
 
 
 def grid_of(pixels: int, size: tuple[int, int]) -> tuple[int, int]:

@@ -152,18 +152,16 @@ class MixtureOfAttention:
 
     def _prior_keys_values(self, source: Tensor, is_prompt: bool, moa: MoAContext) -> tuple[Tensor, Tensor]:
         """The prior's keys and values, (b l kd) each; those of a prompt are projected once per sampling run."""
-        if not is_prompt or moa.cache is None:
+        if not is_prompt:
             return self.to_k(source), self.to_v(source)
-        if (self.site,) not in moa.cache:
-            moa.cache[self.site,] = self.to_k(source), self.to_v(source)
-        return moa.cache[self.site,]
+        return moa.once((self.site,), lambda: (self.to_k(source), self.to_v(source)))
 
     def _heads(self, expert: ExpertContext, moa: MoAContext, x, text, q, k, v, mask) -> Float[Tensor, "r n kd"]:
         """The expert's attention before its output projection; q, k and v are the prior's for the same rows."""
         branch, grid = self.personal[expert.name], grid_of(x.shape[1], moa.size)
         q = q + branch.q_delta(x)
         if branch.q_place is not None:
-            q = q + self._places(expert, moa, grid, x)
+            q = q + moa.once((self.site, expert.name, *map(str, grid)), lambda: (branch.place(grid, x),))[0]
         if text is None:
             return attend(q, k + branch.k_delta(x), v + branch.v_delta(x), self.heads, self.scale, mask)
         k, v = self._subject_keys_values(expert, moa, text, k, v)
@@ -180,36 +178,25 @@ class MixtureOfAttention:
         moa.trace.attention.setdefault((self.site, expert.name), shown)
         return heads
 
-    def _places(self, expert: ExpertContext, moa: MoAContext, grid: tuple[int, int], x: Tensor) -> Float[Tensor, "n kd"]:
-        """What pixels' places add to the expert's queries: made once per sampling run."""
-        key = (self.site, expert.name, *map(str, grid))
-        known = None if moa.cache is None else moa.cache.get(key)
-        if known is None:
-            known = (self.personal[expert.name].place(grid, x),)
-        if moa.cache is not None:
-            moa.cache[key] = known
-        return known[0]
-
     def _subject_keys_values(self, expert: ExpertContext, moa: MoAContext, text, k, v) -> tuple[Tensor, Tensor]:
         """Keys and values of the multimodal prompt, (r l2 kd): the plain prompt's, with the subjects' in their places.
 
         While sampling, the prompt's are projected once and the subjects' once for all steps. The fusion learns what a subject is
         through the values alone (our choice): a loss on where words look would otherwise silence the pictures before they are of use.
         """
-        branch, key = self.personal[expert.name], (self.site, expert.name)
-        known = None if moa.cache is None else moa.cache.get(key)
-        if known is None:
+        branch = self.personal[expert.name]
+
+        def project() -> tuple[Tensor, ...]:
             tokens = expert.tokens[:, expert.layer[self.site]].to(text.dtype)
             still = tokens.detach()
-            known = (
+            return (
                 k + branch.k_delta(text),
                 v + branch.v_delta(text),
                 self.to_k(still) + branch.k_delta(still),
                 self.to_v(tokens) + branch.v_delta(tokens),
             )
-        if moa.cache is not None:
-            moa.cache[key] = known
-        k_text, v_text, k_tokens, v_tokens = known
+
+        k_text, v_text, k_tokens, v_tokens = moa.once((self.site, expert.name), project)
         k = place(k_text, k_tokens[expert.step], expert.position, expert.length)
         return k, place(v_text, v_tokens[expert.step], expert.position, expert.length)
 

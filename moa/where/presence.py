@@ -56,13 +56,11 @@ def say_where(name: str) -> str:
     return f"routing={{{name!r}: (left, top, right, bottom)}} (infer.py: routing.{name}=[left,top,right,bottom])"
 
 
-def owned(maps: dict[str, Float[Tensor, "h w"]]) -> dict[str, Bool[Tensor, "h w"]]:
-    """The pixels where each subject of a picture weighs more than the prior and more than any other subject."""
-    if not maps:
-        return {}
-    found = torch.stack(list(maps.values()))
-    first = torch.cat([1 - found.sum(0, keepdim=True), found]).argmax(0)
-    return {name: first == index for index, name in enumerate(maps, start=1)}
+def leads(maps: Float[Tensor, "s h w"]) -> Float[Tensor, "s h w"]:
+    """How far each subject's weight is above the largest of the prior's and the other subjects': a subject owns the pixels where it is positive."""
+    weights = torch.cat([1 - maps.sum(0, keepdim=True), maps])
+    others = [torch.cat([weights[:i], weights[i + 1 :]]).amax(0) for i in range(1, len(weights))]
+    return maps - torch.stack(others) if others else maps
 
 
 def complaint(name: str, mask: Bool[Tensor, "h w"]) -> str | None:

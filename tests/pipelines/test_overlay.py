@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moa.pipelines.overlay import COLORS, PAPER, Row, contour, enlarge, leads, overlay, sheet, spotlight
+from moa.pipelines.overlay import COLORS, PAPER, Row, contour, enlarge, overlay, sheet, spotlight
 
 LEFT = np.repeat([[1.0] * 4 + [0.0] * 4], 8, axis=0).astype(np.float32)
 
@@ -22,7 +22,7 @@ def test_a_subject_is_lit_and_the_rest_is_grey(red):
 
 def test_contours_run_between_subject_and_prior_in_the_subjects_colour(red):
     shown = np.asarray(spotlight(red, [LEFT, 1 - LEFT], line=2))
-    border = contour(leads([enlarge(LEFT, (64, 64))])[0], 2.0)
+    border = contour(2 * enlarge(LEFT, (64, 64)) - 1, 2.0)  # a lone subject leads the prior by r - (1 - r)
     assert set(np.flatnonzero(border[32] > 0.5)) <= set(range(29, 35)) and border[32].max() > 0.9
     assert np.abs(shown[32, 31].astype(int) - COLORS[1]).max() < 40  # the later subject lies on top
 
@@ -30,12 +30,6 @@ def test_contours_run_between_subject_and_prior_in_the_subjects_colour(red):
 def test_no_map_is_a_grey_picture_and_flat_maps_have_no_contour(red):
     assert np.ptp(np.asarray(spotlight(red, [])), axis=-1).max() <= 2
     assert contour(np.full((8, 8), 0.9), 2.0).max() == 0
-
-
-def test_a_pixel_is_of_whoever_weighs_most_there():
-    alice, bob = np.array([[0.4, 0.2, 0.6]]), np.array([[0.3, 0.2, 0.1]])  # the prior: 0.3, 0.6, 0.3
-    np.testing.assert_allclose(leads([alice, bob]), [[[0.1, -0.4, 0.3]], [[-0.1, -0.4, -0.5]]], atol=1e-9)
-    assert leads([]) == []
 
 
 def test_overlay_enlarges_small_pictures_and_names_everyone(red):

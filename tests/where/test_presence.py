@@ -2,14 +2,13 @@
 
 import torch
 
-from moa.where.presence import complaint, owned
+from moa.where.presence import complaint, leads
 
 
 def test_a_pixel_is_of_whoever_weighs_most_there():
-    maps = {"alice": torch.tensor([[0.4, 0.2, 0.6]]), "bob": torch.tensor([[0.3, 0.2, 0.1]])}  # the prior: 0.3, 0.6, 0.3
-    found = owned(maps)
-    assert found["alice"].tolist() == [[True, False, True]] and not found["bob"].any()
-    assert owned({}) == {}
+    maps = torch.tensor([[[0.4, 0.2, 0.6]], [[0.3, 0.2, 0.1]]])  # of alice and bob; the prior: 0.3, 0.6, 0.3
+    torch.testing.assert_close(leads(maps), torch.tensor([[[0.1, -0.4, 0.3]], [[-0.1, -0.4, -0.5]]]))
+    assert leads(maps[:0]).shape == (0, 1, 3)
 
 
 def test_complaints_of_nothing_and_of_two_regions():
