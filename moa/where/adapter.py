@@ -1,6 +1,5 @@
 """A Mixture-of-Attention adapter: what was trained and nothing else, as safetensors and JSON."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,13 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from moa.prompt.fusion import SubjectFusion
+from moa.where.adapter_files import CONFIG, WEIGHTS, check_digest, digest, fetch
 from moa.where.branch import Branch
 from moa.where.config import MoAConfig, short
 from moa.where.router import ROUTERS, MLPRouter, Router
 from moa.where.sites import content_of, find_sites, select, structure_of
-
-WEIGHTS, CONFIG = "moa_adapter.safetensors", "moa_adapter.json"
-
 
 
 class MoAAdapter:
@@ -135,7 +132,7 @@ class MoAAdapter:
         weights, config = folder / f"{WEIGHTS}.new", folder / f"{CONFIG}.new"
         save_file(tensors, str(weights), metadata={"format": "pt"})
         libraries = ("torch", "diffusers", "transformers")
-        values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}, "sha256": _digest(weights)}
+        values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}, "sha256": digest(weights)}
         config.write_text(json.dumps(values, indent=1) + "\n")
         shutil.copymode(config, weights)  # safetensors writes for the owner's eyes only
         os.replace(weights, folder / WEIGHTS)
@@ -148,7 +145,7 @@ class MoAAdapter:
 
         Errors: ValueError naming the file for one that is missing, no adapter, damaged, or has NaN in it.
         """
-        folder = _fetch(path)
+        folder = fetch(path)
         source = str(folder / CONFIG)
         try:
             values = json.loads((folder / CONFIG).read_text())
@@ -160,7 +157,7 @@ class MoAAdapter:
             adapter = cls(MoAConfig.from_dict(values, source))
         except (TypeError, RuntimeError) as error:
             raise ValueError(f"{source} describes no adapter that can be built ({short(error)}); fetch or train the adapter again.") from error
-        _check_digest(folder / WEIGHTS, values.get("sha256"))
+        check_digest(folder / WEIGHTS, values.get("sha256"))
         try:
             tensors = load_file(str(folder / WEIGHTS))
         except Exception as error:
@@ -204,36 +201,6 @@ def _name_of(router: Callable[..., Router]) -> tuple[str, dict[str, float | int]
     raise ValueError(f"The router {made!r} has no public name; add it to ROUTERS in moa/where/router.py (known: {', '.join(ROUTERS)}).")
 
 
-def _digest(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _check_digest(weights: Path, wanted: str | None) -> None:
-    """ValueError if the file is not what was saved: safetensors has no checksum of its own, and a flipped bit loads."""
-    if wanted is None:
-        warnings.warn(f"{weights.parent / CONFIG} has no sha256, so damage to {WEIGHTS} cannot be seen; save the adapter again.", stacklevel=4)
-    elif _digest(weights) != wanted:
-        raise ValueError(f"{weights} is not the file that was saved (its SHA-256 differs from the one in {CONFIG}): cut short, altered, or of another adapter. Fetch the adapter again.")
-
-
 def _describe(sites) -> str:
     widths = sorted({site.width for site in sites})
     return f"{len(sites)} attention layers of widths {', '.join(map(str, widths))}"
-
-
-def _fetch(path: str | Path) -> Path:
-    folder = Path(path)
-    if folder.is_dir():
-        if not (folder / CONFIG).is_file():
-            raise ValueError(f"The folder {str(path)!r} holds no {CONFIG}; give a folder written by MoAAdapter.save_pretrained.")
-        if not (folder / WEIGHTS).is_file():
-            raise ValueError(f"The folder {str(path)!r} holds no {WEIGHTS}; copy the adapter again, it is incomplete.")
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return Path(snapshot_download(str(path), allow_patterns=[WEIGHTS, CONFIG]))
-    except (HFValidationError, OSError) as error:
-        raise ValueError(f"No adapter at {str(path)!r}: no such folder here, and as a hub id it gave: {error}") from error
