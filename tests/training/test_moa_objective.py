@@ -52,13 +52,15 @@ def step(objective, examples, seed=0):
     return objective(objective.collate(examples), torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("localization", ["squared", "balanced", "exclusive"])
-def test_losses_and_gradients(family, model_folder, localization):
-    objective, examples = make(model_folder, family, localization=localization)
+@pytest.mark.parametrize(
+    ("localization", "background"), [("squared", "picture"), ("balanced", "prior"), ("exclusive", "prior")]
+)
+def test_losses_and_gradients(family, model_folder, localization, background):
+    objective, examples = make(model_folder, family, localization=localization, background=background, background_weight=0.7)
     frozen = copy.deepcopy({n: p for n, p in objective.named_parameters() if not p.requires_grad})
     loss, parts = step(objective, examples)
-    assert {"denoising", "router", "object", "mass_inside", "mass_outside"} <= parts.keys()
-    weighted = objective.router_weight * parts["router"] + objective.localization_weight * parts["object"]
+    assert {"denoising", "background", "router", "object", "mass_inside", "mass_outside"} <= parts.keys()
+    weighted = 0.7 * parts["background"] + objective.router_weight * parts["router"] + objective.localization_weight * parts["object"]
     torch.testing.assert_close(loss, parts["denoising"] + weighted)
     loss.backward()
     for name, parameter in objective.named_parameters():
@@ -66,6 +68,22 @@ def test_losses_and_gradients(family, model_folder, localization):
     trained = {id(p) for p in objective.adapter.parameters()}
     assert trained == {id(p) for p in objective.parameters() if p.requires_grad}
     assert all(torch.equal(p, dict(objective.named_parameters())[n]) for n, p in frozen.items())
+
+
+def test_the_background_is_to_be_what_the_prior_predicts(model_folder):
+    objective, examples = make(model_folder)
+    fresh = step(objective, examples)[1]["background"]
+    with torch.no_grad():
+        for parameter in objective.adapter.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    parts = step(objective, examples)[1]
+    assert 10 * fresh < parts["background"] < 0.1  # it starts as the prior's copy
+    whole = [SubjectExample(e.image, e.prompt, {n: Subject(s.pictures, s.noun, np.ones_like(s.mask)) for n, s in e.subjects.items()}) for e in examples]
+    assert step(objective, whole)[1]["background"] == 0  # no pixel of it
+    objective.background = "picture"
+    assert step(objective, examples)[1]["background"] > 0.1
+    with pytest.raises(ValueError, match="background='grey' is unknown; choose one of prior, picture"):
+        make(model_folder, background="grey")
 
 
 def test_a_few_steps_lower_the_loss(model_folder):

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 NAME = "learned"  # of the adapter while it is mounted for training
 LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization, "exclusive": exclusive_localization}
+BACKGROUND = ("prior", "picture")
 
 
 class SubjectBatch(NamedTuple):
@@ -51,11 +53,12 @@ class SubjectBatch(NamedTuple):
 class MoAObjective(nn.Module):
     """Trains the adapter alone: the prior and the encoder are frozen, and the adapter's tensors are the only ones that learn.
 
-    Weights of the losses, the sites of the object loss and the share of the background in the denoising loss are our
-    choice (the paper gives none), and so is `late`: the noisier a time, the more often it is drawn, because there only the
-    picture tells who the subject is. `inside` weighs the part of the router loss that sends the experts to the subjects (0: the
-    paper's loss).
-    Errors: ValueError for an unknown form of localisation.
+    Weights of the losses and the sites of the object loss are our choice (the paper gives none). So is `background`: outside the
+    subjects the target is the prior's own prediction ("prior"), which is what leaving it intact means, or the picture in training
+    ("picture"), which also teaches what the prior has not learned. So is `late`: the noisier a time, the more often it is drawn,
+    because there only the picture tells who the subject is. `inside` weighs the part of the router loss that sends the experts to
+    the subjects (0: the paper's loss).
+    Errors: ValueError for an unknown form of localisation or background.
     """
 
     def __init__(
@@ -65,11 +68,12 @@ class MoAObjective(nn.Module):
         *,
         noun: str,
         encoder: str | None = None,
-        router_weight: float = 0.1,
+        router_weight: float = 1.0,
         inside: float = 1.0,
         localization_weight: float = 0.3,
         localization: str = "exclusive",
-        background: float = 0.2,
+        background: str = "prior",
+        background_weight: float = 2.0,
         late: bool = True,
         gradient_checkpointing: bool = False,
         validation: SubjectSet | None = None,
@@ -79,6 +83,8 @@ class MoAObjective(nn.Module):
         super().__init__()
         if localization not in LOCALIZATION:
             raise ValueError(f"localization={localization!r} is unknown; choose one of {', '.join(LOCALIZATION)}.")
+        if background not in BACKGROUND:
+            raise ValueError(f"background={background!r} is unknown; choose one of {', '.join(BACKGROUND)}.")
         self.prior = prior
         self.encoder = own_encoder(prior) if encoder is None else SubjectEncoder.from_pretrained(encoder)
         self.vision = self.encoder.model.requires_grad_(False)
@@ -88,7 +94,8 @@ class MoAObjective(nn.Module):
         self.mounted = [mount(prior.unet, self.adapter, NAME)]
         self.mounted[0].encoders[NAME] = self.encoder
         self.router_weight, self.inside = router_weight, inside
-        self.localization_weight, self.background = localization_weight, background
+        self.localization_weight = localization_weight
+        self.background, self.background_weight = background, background_weight
         self.localization, self.late = LOCALIZATION[localization], late
         self.routed = inner_sites(self.adapter.config.sites)
         self.attended = frozenset(site.name for site in self.routed if site.cross)
@@ -123,7 +130,7 @@ class MoAObjective(nn.Module):
         return SubjectBatch(images, pixels, drawn, prompts, owners)
 
     def forward(self, batch: SubjectBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
-        """The total loss and its parts: denoising (also by quarter of time), router, object, router mass inside and outside."""
+        """The total loss and its parts: denoising (of the subjects, also by quarter of time), background, router, object, router mass inside and outside."""
         latents = self.prior.encode_images(batch.images.contiguous(memory_format=torch.channels_last))
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         times = self._times(len(latents), generator)
@@ -131,16 +138,18 @@ class MoAObjective(nn.Module):
         text = self.prior.encode_text(batch.prompts, tuple(batch.images.shape[-2:]))
         masks = shrink(batch.masks, tuple(latents.shape[-2:]))
         subjects, trace = self.subjects(batch, masks), Trace(self.attended)
+        ask = partial(self.prior.unet, noisy, times, text.states, added_cond_kwargs=text.added, return_dict=False)
         with self.mounted[0].subjects(subjects, trace):
-            answer = self.prior.unet(noisy, times, text.states, added_cond_kwargs=text.added, return_dict=False)[0]
-        foreground = self._foreground(batch, masks)
-        error = masked_mse(answer, self.prior.target(latents, noise, times), self.background + (1 - self.background) * foreground)
+            answer = ask()[0]
+        target, foreground = self.prior.target(latents, noise, times), self._foreground(batch, masks)
+        error = masked_mse(answer, target, foreground)
+        background = masked_mse(answer, self._intact(ask) if self.background == "prior" else target, 1 - foreground)
         prior_weight = self._prior_weight(trace, len(latents), tuple(latents.shape[-2:]))
         route = router_loss(prior_weight, foreground, self.inside).mean()
         located = self._located(trace, batch, masks)
-        parts = {"denoising": error.mean(), "router": route, "object": located}
+        parts = {"denoising": error.mean(), "background": background.mean(), "router": route, "object": located}
         parts |= self._live(error, times, prior_weight, foreground)
-        loss = parts["denoising"] + self.router_weight * route + self.localization_weight * located
+        loss = error.mean() + self.background_weight * background.mean() + self.router_weight * route + self.localization_weight * located
         if not subjects.adapters:  # every process must touch every parameter
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.adapter.parameters())
         return loss, parts
@@ -183,6 +192,12 @@ class MoAObjective(nn.Module):
         """Diffusion times (b), uniform, or in proportion to the time itself."""
         part = torch.rand(count, generator=generator, device=generator.device)
         return ((part.sqrt() if self.late else part) * self.prior.train_timesteps).long().clamp(max=self.prior.train_timesteps - 1)
+
+    @torch.no_grad()
+    def _intact(self, ask: Callable[[], tuple[Tensor]]) -> Tensor:
+        """The frozen prior's answer to the same question."""
+        with self.mounted[0].subjects(None):
+            return ask()[0]
 
     def _foreground(self, batch: SubjectBatch, masks: Float[Tensor, "c h w"]) -> Float[Tensor, "b h w"]:
         """The union of each sample's subjects."""
