@@ -31,8 +31,9 @@ def run(config: DictConfig) -> None:
     if PartialState().is_main_process:
         writable_folder(out)
     try:
-        data = instantiate(config.data)
-        objective = instantiate(config.objective)
+        with PartialState().main_process_first():  # pictures that are not there yet are drawn once
+            data = instantiate(config.data)
+            objective = instantiate(config.objective)
         trackers = [instantiate(tracker) for tracker in config.tracker.values()]
         reports = instantiate(config.train, objective=objective, data=data, out=out, trackers=trackers, resume=config.resume)
     except (InstantiationException, OmegaConfBaseException) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 COLUMNS = (  # title, group, row
     ("identity", "identity", "likeness"),
     ("hair colour", "identity", "hair_color"),
-    ("hair style", "identity", "hair_style"),
+    ("skin", "identity", "skin"),
     ("scene", "prompt", "scene"),
     ("outfit", "prompt", "outfit"),
     ("expression", "prompt", "expression"),
@@ -15,8 +15,10 @@ COLUMNS = (  # title, group, row
     ("drift between subjects", "context", "drift_between_subjects"),
     ("both in their own person", "two people", "both_own"),
     ("duplicates", "two people", "duplicates"),
+    ("own map", "routing", "own_map"),
     ("map overlap", "routing", "overlap"),
 )
+READING = "## Reading the table"  # what people wrote under this heading stays
 
 
 def read_metrics(path: str | Path) -> dict[str, object]:
@@ -57,7 +59,10 @@ def claim(method: Mapping[str, object], single_branch: Mapping[str, object]) -> 
 
 
 def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: str) -> str:
-    """Writes the table of several evaluations, the claim where a run is called single_branch, and every run's command."""
+    """Writes the table of several evaluations, the claim where a run is called single_branch, and every run's command.
+
+    What stands from the heading `READING` on in a file that is there already stays.
+    """
     runs = {str(metrics["title"]): metrics for metrics in map(read_metrics, folders)}
     first, single = next(iter(runs.values())), runs.get("single_branch")
     text = ["# Ablations\n", "Shares in per cent, drift in per cent of the pixel range; ± half of the 95 % interval.\n", ablation_table(runs)]
@@ -65,9 +70,12 @@ def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: 
         text.append(claim(first, single) + "\n")
     commands = [str(metrics["settings"].get("command", "")) for metrics in runs.values()]
     text.append("Made by\n\n```\n" + "\n".join([*dict.fromkeys(filter(None, commands)), command]) + "\n```\n")
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_text("\n".join(text), encoding="utf-8")
-    return "\n".join(text)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _, heading, read = out.read_text(encoding="utf-8").partition(READING) if out.exists() else ("", "", "")
+    text.append(heading + read)
+    out.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+    return out.read_text(encoding="utf-8")
 
 
 def _cell(row: Mapping[str, object] | None) -> str:

@@ -114,7 +114,11 @@ def test_ablations_in_one_table(oracle, tmp_path):
         write_report(tmp_path / title, "adapter", title, oracle, {"command": f"python evaluate.py name={title}"}, examples=0, seeds=2)
         folders.append(tmp_path / title)
     text = write_ablations(folders, tmp_path / "docs" / "ablations.md", command="python evaluate.py what=ablations")
-    assert text == (tmp_path / "docs" / "ablations.md").read_text()
+    file = tmp_path / "docs" / "ablations.md"
+    assert text == file.read_text()
+    file.write_text(text + "\n## Reading the table\n\nBy hand.\n")
+    again = write_ablations(folders, file, command="python evaluate.py what=ablations")
+    assert again == file.read_text() and again.startswith(text) and again.endswith("## Reading the table\n\nBy hand.\n")
     assert "| moa | 100.0 ± 0.0 |" in text and "Identity: 100.0 % against 100.0 % (+0.0 points)" in text
     assert all(command in text for command in ("python evaluate.py name=moa", "what=ablations"))
     lines = ablation_table({"moa": read_metrics(folders[0])}).splitlines()

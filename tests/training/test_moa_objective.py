@@ -86,6 +86,17 @@ def test_the_background_is_to_be_what_the_prior_predicts(model_folder):
         make(model_folder, background="grey")
 
 
+def test_a_subject_named_twice_is_one_subject_to_the_object_loss(model_folder):
+    objective, examples = make(model_folder, data=Squares(1))
+    example = Squares(1)[0]
+    again = SubjectExample(example.image, "<s1> and the face of <s1>", example.subjects)
+    assert step(objective, [again])[1]["object"] == 0  # nobody else's words are looked at
+    both = Squares(2)[0]
+    twice = SubjectExample(both.image, "<s1> and <s2> and <s1>", both.subjects)
+    assert torch.isfinite(step(objective, [twice, both, again])[0])
+    assert step(objective, [twice])[1]["object"] > 0.1
+
+
 def test_a_few_steps_lower_the_loss(model_folder):
     objective, examples = make(model_folder)
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=3e-3)

@@ -213,16 +213,19 @@ class MoAObjective(nn.Module):
         return torch.stack(maps).mean(dim=0)
 
     def _located(self, trace: Trace, batch: SubjectBatch, masks: Float[Tensor, "c h w"]) -> Tensor:
-        """Object loss averaged over subjects and sites; each subject's attention is summed over its tokens."""
-        counts = torch.tensor([len(row) for row in batch.owners if row], device=masks.device)
+        """Object loss averaged over subjects and sites; a subject's attention is summed over its tokens, wherever the prompt names it."""
+        names = [[name for name, *_ in row] for row in batch.owners if row]
+        longest = max(map(len, names), default=0)
+        first = torch.tensor([[*map(row.index, row), *range(len(row), longest)] for row in names], device=masks.device)
+        used = torch.tensor([[i < len(row) and row.index(row[i]) == i for i in range(longest)] for row in names], device=masks.device)
+        own = masks[[row.index(name) == i for row in names for i, name in enumerate(row)]]
         losses = []
         for shown in trace.attention.values():
-            size = tuple(masks.shape[-2:])
             maps = reduce(shown, "r (s k) n -> r s n", "sum", k=self.adapter.config.tokens)
-            maps = rearrange(maps, "r s (h w) -> r s h w", h=grid_of(shown.shape[-1], size)[0])
-            used = torch.arange(maps.shape[1], device=masks.device) < counts.unsqueeze(1)
+            maps = rearrange(maps, "r s (h w) -> r s h w", h=grid_of(shown.shape[-1], tuple(masks.shape[-2:]))[0])
+            maps = torch.zeros_like(maps).scatter_add(1, rearrange(first, "r s -> r s 1 1").expand_as(maps), maps)
             laid = torch.zeros_like(maps)
-            laid[used] = shrink(masks, tuple(maps.shape[-2:]))
+            laid[used] = shrink(own, tuple(maps.shape[-2:]))
             losses.append(self.localization(maps, laid)[used].mean())
         return torch.stack(losses).mean() if losses else masks.new_zeros(())
 
