@@ -16,7 +16,7 @@ from moa.where.router import ROUTERS, Router
 
 SMALL = ["train.batch_size=2", "train.max_minutes=null", "train.steps=2", "train.warmup_steps=1", "train.validate_every_minutes=null", "train.cpu=true", "train.precision=no"]
 MOA = ["data.size=32", "validation.size=32", "where.fusion_width=32", "objective.previews=1"]
-MOA_EXPERIMENTS = ["single_branch", "constant_router", "no_router_loss", "no_space_time", "no_position", "picture_background", "cross_only", "tiny_people"]
+MOA_EXPERIMENTS = ["single_branch", "constant_router", "no_router_loss", "no_space_time", "no_position", "picture_background", "inner_routing", "cross_only", "tiny_people"]
 
 
 def names(group: str) -> list[str]:

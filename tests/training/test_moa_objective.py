@@ -12,6 +12,7 @@ from moa.prior import load_prior
 from moa.training.objectives.moa import MoAObjective
 from moa.where import MoAAdapter
 from moa.where.router import ConstantRouter, MaskRouter, MLPRouter
+from moa.where.sites import inner_sites
 
 SIZE = 16
 
@@ -84,6 +85,17 @@ def test_the_background_is_to_be_what_the_prior_predicts(model_folder):
     assert step(objective, examples)[1]["background"] > 0.1
     with pytest.raises(ValueError, match="background='grey' is unknown; choose one of prior, picture"):
         make(model_folder, background="grey")
+
+
+def test_the_router_loss_is_about_all_layers_or_the_inner_ones(model_folder):
+    objective, examples = make(model_folder)
+    assert {site.name for site in objective.routed} == set(objective.adapter.routers)
+    inner, _ = make(model_folder, routed="inner")
+    assert inner.routed == inner_sites(inner.adapter.config.sites) and inner.attended == objective.attended
+    step(objective, examples)[1]["router"].backward()
+    assert all(any(p.grad is not None for p in router.parameters()) for router in objective.adapter.routers.values())
+    with pytest.raises(ValueError, match="routed='outer' is unknown; choose one of all, inner"):
+        make(model_folder, routed="outer")
 
 
 def test_a_subject_named_twice_is_one_subject_to_the_object_loss(model_folder):

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 NAME = "learned"  # of the adapter while it is mounted for training
 LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization, "exclusive": exclusive_localization}
 BACKGROUND = ("prior", "picture")
+ROUTED = ("all", "inner")
 
 
 class SubjectBatch(NamedTuple):
@@ -57,8 +58,9 @@ class MoAObjective(nn.Module):
     subjects the target is the prior's own prediction ("prior"), which is what leaving it intact means, or the picture in training
     ("picture"), which also teaches what the prior has not learned. So is `late`: the noisier a time, the more often it is drawn,
     because there only the picture tells who the subject is. `inside` weighs the part of the router loss that sends the experts to
-    the subjects (0: the paper's loss).
-    Errors: ValueError for an unknown form of localisation or background.
+    the subjects (0: the paper's loss), and `routed` says which layers it is about: "all", so that no layer's expert is left to act
+    where it likes (our choice), or "inner", without the outermost blocks, as the paper is recalled to do.
+    Errors: ValueError for an unknown form of localisation, background or routed.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class MoAObjective(nn.Module):
         encoder: str | None = None,
         router_weight: float = 1.0,
         inside: float = 1.0,
+        routed: str = "all",
         localization_weight: float = 0.3,
         localization: str = "exclusive",
         background: str = "prior",
@@ -81,10 +84,9 @@ class MoAObjective(nn.Module):
     ):
         """A fresh adapter on a prior: `where` makes it from a UNet, `encoder` names the subject encoder (None: the prior's own)."""
         super().__init__()
-        if localization not in LOCALIZATION:
-            raise ValueError(f"localization={localization!r} is unknown; choose one of {', '.join(LOCALIZATION)}.")
-        if background not in BACKGROUND:
-            raise ValueError(f"background={background!r} is unknown; choose one of {', '.join(BACKGROUND)}.")
+        for name, given, known in (("localization", localization, LOCALIZATION), ("background", background, BACKGROUND), ("routed", routed, ROUTED)):
+            if given not in known:
+                raise ValueError(f"{name}={given!r} is unknown; choose one of {', '.join(known)}.")
         self.prior = prior
         self.encoder = own_encoder(prior) if encoder is None else SubjectEncoder.from_pretrained(encoder)
         self.vision = self.encoder.model.requires_grad_(False)
@@ -97,8 +99,9 @@ class MoAObjective(nn.Module):
         self.localization_weight = localization_weight
         self.background, self.background_weight = background, background_weight
         self.localization, self.late = LOCALIZATION[localization], late
-        self.routed = inner_sites(self.adapter.config.sites)
-        self.attended = frozenset(site.name for site in self.routed if site.cross)
+        inner = inner_sites(self.adapter.config.sites)
+        self.routed = inner if routed == "inner" else self.adapter.config.sites
+        self.attended = frozenset(site.name for site in inner if site.cross)
         self.validation, self.previews = validation, previews
         if gradient_checkpointing:
             prior.unet.enable_gradient_checkpointing()
