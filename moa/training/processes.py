@@ -26,15 +26,18 @@ def process_count(asked: int | str, *, batch_size: int, accumulate: int, prior: 
     """How many processes train: as many as asked for, or for "auto" one a core, as far as the batch can be divided and memory lasts.
 
     "auto" is one on a GPU, under a launcher, and with a prior that is not small or not on this disk. `prior` is its path, or None.
-    Errors: ValueError where `asked` is neither "auto" nor a number from 1 on.
+    Errors: ValueError where `asked` is neither "auto" nor a number from 1 on, or is more than 1 on a GPU.
     """
+    on_gpu = torch.cuda.is_available() and not cpu
     if any(name in os.environ for name in LAUNCHED):
         return 1
     if asked != "auto":
         if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
             raise ValueError(f"processes={asked!r} is no number of processes; give auto, or a whole number from 1 on")
+        if on_gpu and asked > 1:
+            raise ValueError(f"processes={asked} is for CPUs; on GPUs start them with accelerate launch --num_processes {asked} train.py ..., or set train.cpu=true")
         return asked
-    if (torch.cuda.is_available() and not cpu) or sys.platform == "win32" or not is_small(prior):
+    if on_gpu or sys.platform == "win32" or not is_small(prior):
         return 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
     most = min(usable, psutil.cpu_count(logical=False) or usable, psutil.virtual_memory().available // MEMORY)

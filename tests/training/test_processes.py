@@ -141,6 +141,8 @@ def test_a_launcher_or_a_gpu_decides_itself(four_cores: None, monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert process_count("auto", batch_size=16, accumulate=1, prior=None, cpu=False) == 1
     assert process_count("auto", batch_size=16, accumulate=1, prior=None, cpu=True) == 4
+    with pytest.raises(ValueError, match="accelerate launch --num_processes 2"):
+        process_count(2, batch_size=16, accumulate=1, prior=None, cpu=False)
     monkeypatch.setenv("RANK", "0")
     assert process_count("auto", batch_size=16, accumulate=1, prior=None, cpu=True) == 1
 
