@@ -10,7 +10,7 @@ from moa.cli import CONF, choices, plain_errors, show_log
 from moa.overrides import rewrite
 
 GROUPS = ("data", "prior", "subject", "where", "router", "objective", "tracker", "experiment")
-SETTINGS = ("name", "out", "resume", "processes", "noun", "train", "validation", *GROUPS, "hydra")
+SETTINGS = ("name", "out", "resume", "noun", "train", "validation", *GROUPS, "hydra")
 TEXT = ("name", "out", "resume", "noun", "train.export", "prior.path", "data.path", "data.prompts", "validation.path")
 
 
@@ -18,11 +18,9 @@ TEXT = ("name", "out", "resume", "noun", "train.export", "prior.path", "data.pat
 def _hydra_main(config: DictConfig) -> None:
     show_log()
     with plain_errors():
-        from moa.training.processes import together  # imports torch: only now
-        from moa.training_run import processes, run
+        from moa.training_run import run  # imports torch and diffusers: only now
 
-        with together(processes(config)):
-            run(config)
+        run(config)
 
 
 def main() -> None:

@@ -19,12 +19,13 @@ from moa.cli import first_cause, newest, writable_folder
 from moa.training.checkpoint import step_folders
 from moa.training.cpu import keep_memory
 from moa.training.loop import Report, train
-from moa.training.processes import process_count
 
 
 def run(config: DictConfig) -> None:
     """Trains what the configuration says. Errors in it are ValueErrors."""
-    checked(config)
+    settings = OmegaConf.to_container(config.train, resolve=True)
+    settings.pop("_target_")
+    check_settings(settings, train)
     if PartialState(cpu=config.train.cpu).device.type == "cpu":
         keep_memory()
     out = run_folder(config)
@@ -42,22 +43,6 @@ def run(config: DictConfig) -> None:
         OmegaConf.save(config, out / "config.yaml", resolve=True)
     follow(reports, config.train.steps)
     PartialState().wait_for_everyone()
-
-
-def processes(config: DictConfig) -> int:
-    """How many processes the configuration asks for, on this machine. Errors in it are ValueErrors."""
-    settings, prior = checked(config), config.get("prior")
-    return process_count(
-        config.processes, batch_size=settings["batch_size"], accumulate=settings["accumulate"], prior=prior and prior.path, cpu=settings["cpu"]
-    )  # fmt: skip
-
-
-def checked(config: DictConfig) -> dict[str, object]:
-    """The settings of the training loop, each of the kind its signature says; ValueError otherwise."""
-    settings = OmegaConf.to_container(config.train, resolve=True)
-    settings.pop("_target_")
-    check_settings(settings, train)
-    return settings
 
 
 def check_settings(settings: Mapping[str, object], function: Callable) -> None:

@@ -1,5 +1,9 @@
 """The quick layers are the library's layers."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -46,3 +50,28 @@ def test_untouched_without_autocast() -> None:
 def test_grouped_convolutions_stay() -> None:
     layer = nn.Conv2d(8, 8, 3, groups=2)
     assert type(quicken(layer)) is nn.Conv2d
+
+
+FAULTS = """
+import resource, sys
+import torch
+from moa.training.cpu import keep_memory
+if sys.argv[1] == "keep":
+    keep_memory()
+for _ in range(3):
+    torch.ones(2**23)  # 32 MiB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(2**23)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_freed_memory_is_kept():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    usual, kept = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, word], env=environment, capture_output=True, text=True, check=True).stdout)
+        for word in ("usual", "keep")
+    )
+    assert kept < usual / 2  # pages fetched anew from the system
