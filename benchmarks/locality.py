@@ -3,7 +3,7 @@
     python benchmarks/locality.py [adapter] [people]
 
 Confined, no pixel outside that person is an expert's in any layer; what still changes there is the prior's own answer to another person
-in the middle of its picture (convolutions, its self-attention, the autoencoder). It is the least drift that routing can reach.
+in the middle of its picture (convolutions, its self-attention, the autoencoder). Routing can hardly get below that.
 """
 
 import sys
@@ -30,7 +30,7 @@ def confined(pipe: MoAPipeline, cases: Sequence[Case], masks: Sequence[np.ndarra
     for start in range(0, len(cases), BATCH):
         chosen = cases[start : start + BATCH]
         names = [f"p{number}" for number in range(len(chosen))]
-        regions = {name: Image.fromarray(np.uint8(255 * mask)) for name, mask in zip(names, masks[start:], strict=False)}
+        regions = {name: Image.fromarray(np.uint8(255 * mask)) for name, mask in zip(names, masks[start : start + BATCH], strict=True)}
         answer = pipe(
             [case.prompt.replace("<s1>", f"<{name}>") for name, case in zip(names, chosen, strict=True)],
             subjects=[{name: case.parts[0].reference()} for name, case in zip(names, chosen, strict=True)],
