@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from moa.data.folder import FolderSubjects, cut, ellipse, enclosing, pictures_in, square_in
+from moa.data.folder import FolderSubjects, pictures_in
+from moa.data.shots import cut, ellipse, enclosing, square_in
 from moa.prompt.placeholders import names_in
 
 RED, BLUE, GREEN = (200, 30, 30), (30, 30, 200), (30, 160, 60)
