@@ -5,8 +5,8 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor, SlicedAttnProcessor
 
 from moa.where import Trace, mount, remove
+from moa.where.attention import attend, attend_and_show, place
 from moa.where.context import grid_of
-from moa.where.mixture import attend, attend_and_show, place
 from moa.where.router import ConstantRouter, HardRouter, MaskRouter
 from moa.where.subjects import Placed, Subjects
 
