@@ -4,14 +4,10 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange, reduce
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor, nn
 
 from moa.data.examples import SubjectExample, SubjectSet
@@ -20,10 +16,10 @@ from moa.losses import balanced_localization, exclusive_localization, masked_mse
 from moa.pipelines.pipeline import MoAPipeline, pipeline_class
 from moa.prior import Prior
 from moa.prompt.encoder import SubjectEncoder
-from moa.prompt.placeholders import fill, locate
 from moa.training.cpu import quicken
 from moa.training.own_encoder import own_encoder
 from moa.training.previews import save_previews
+from moa.training.subject_batch import SubjectBatch, collate, shrink
 from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
 from moa.where.recorder import to_map
@@ -36,19 +32,6 @@ NAME = "learned"  # of the adapter while it is mounted for training
 LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization, "exclusive": exclusive_localization}
 BACKGROUND = ("prior", "picture")
 ROUTED = ("all", "inner")
-
-
-class SubjectBatch(NamedTuple):
-    """`images` (b 3 h w) in -1..1; `pictures` (p 3 h w) as the encoder reads them, of all subjects of all samples in turn.
-
-    `prompts` are plain; `owners[b]` are (name, token position, number of pictures) and `masks` (c h w) in the same order.
-    """
-
-    images: Tensor
-    pictures: Tensor
-    masks: Tensor
-    prompts: list[str]
-    owners: list[list[tuple[str, int, int]]]
 
 
 class MoAObjective(nn.Module):
@@ -114,23 +97,8 @@ class MoAObjective(nn.Module):
         return self
 
     def collate(self, examples: list[SubjectExample]) -> SubjectBatch:
-        """Examples to a batch: fills the placeholders, finds their tokens, prepares the pictures."""
-        prompts, owners, pictures, masks = [], [], [], []
-        for example in examples:
-            plain = fill(example.prompt, {name: subject.noun for name, subject in example.subjects.items()})
-            positions = locate(plain, self.prior.tokenizer)
-            prompts.append(plain.text)
-            owners.append([])
-            for mention, position in zip(plain.mentions, positions, strict=True):
-                subject = example.subjects[mention.name]
-                owners[-1].append((mention.name, position, len(subject.pictures)))
-                pictures += [Image.fromarray(picture) for picture in subject.pictures]
-                masks.append(torch.from_numpy(subject.mask))
-        images = torch.from_numpy(np.stack([example.image for example in examples]))
-        images = rearrange(images, "b h w c -> b c h w").float() / 127.5 - 1
-        pixels = self.encoder.pixels(pictures) if pictures else images.new_zeros(0, 3, 1, 1)
-        drawn = torch.stack(masks).float() if masks else images.new_zeros(0, *images.shape[-2:])
-        return SubjectBatch(images, pixels, drawn, prompts, owners)
+        """Examples to a batch, for the data loader."""
+        return collate(examples, self.prior.tokenizer, self.encoder)
 
     def forward(self, batch: SubjectBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
         """The total loss and its parts: denoising (of the subjects, also by quarter of time), background, router, object, router mass inside and outside."""
@@ -240,8 +208,3 @@ class MoAObjective(nn.Module):
         live["mass_inside"] = (personal * foreground).sum() / foreground.sum().clamp(min=1e-6)
         live["mass_outside"] = (personal * background).sum() / background.sum().clamp(min=1e-6)
         return live
-
-
-def shrink(masks: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
-    """Masks at a coarser size: the share of each pixel that is covered."""
-    return rearrange(F.interpolate(rearrange(masks, "c h w -> 1 c h w"), size=size, mode="area"), "1 c h w -> c h w") if len(masks) else masks.new_zeros(0, *size)
