@@ -3,19 +3,16 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from moa.training.interruption import Interruption
-from moa.training.numbers import Numbers, check_finite, clip_gradients, seed_of
+from moa.training.learner import Learner
 from moa.training.order import StepBatches
 from moa.training.run_state import RunState
 from moa.training.schedule import learning_rate_factor, progress
@@ -95,23 +92,15 @@ def train(
     loader = iter(DataLoader(data, batch_sampler=batches, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0))
     model, optimizer = accelerator.prepare(objective, state.optimizer)
     state.attach(accelerator)
+    learner = Learner(accelerator, model, optimizer, loader, state.parameters, seed=seed, parts=accumulate, clip_norm=clip_norm)
     with Interruption() as interruption, state:
         while (over := progress(step=state.step, steps=steps, minutes=state.minutes, max_minutes=max_minutes)) < 1:
             started = time.perf_counter()
-            factor = learning_rate_factor(schedule, step=state.step, warmup_steps=warmup_steps, progress=over)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * factor
-            numbers = _add_gradients(accelerator, model, loader, seed=seed, step=state.step, parts=accumulate)
-            losses, stop = numbers.mean(accelerator, interruption.asked)
-            check_finite(losses, state.step)
-            norm = clip_gradients(accelerator, state.parameters, clip_norm, state.step)
-            optimizer.step()
-            optimizer.zero_grad()
+            rate = learning_rate * learning_rate_factor(schedule, step=state.step, warmup_steps=warmup_steps, progress=over)
+            losses, norm, stop = learner.step(state.step, rate, interruption)
             seconds = time.perf_counter() - started
             state.advance()
-            report = Report(
-                state.step, losses.pop("loss"), losses, learning_rate * factor, float(norm), batch_size / seconds, state.minutes
-            )
+            report = Report(state.step, losses.pop("loss"), losses, rate, norm, batch_size / seconds, state.minutes)
             if state.step % log_every == 0:
                 state.log(report.numbers())
             if stop:
@@ -122,28 +111,3 @@ def train(
             state.validate_if_due(validate_every_minutes)
             yield report
         state.finish(export)
-
-
-def _add_gradients(accelerator: Accelerator, model: nn.Module, loader: Iterator, *, seed: int, step: int, parts: int) -> Numbers:
-    """The gradients of one step, summed over its parts; gives their losses."""
-    numbers = Numbers()
-    for part in range(parts):
-        generator = _generator(accelerator, seed, step, part)
-        batch = _to_device(next(loader), accelerator.device)
-        with accelerator.no_sync(model) if part < parts - 1 else nullcontext():
-            loss, values = model(batch, generator)
-            accelerator.backward(loss / parts)
-        numbers.add(loss, values)
-    return numbers
-
-
-def _generator(accelerator: Accelerator, seed: int, step: int, part: int) -> torch.Generator:
-    """Seeds the global generators and gives one of its own to (seed, step, part, process)."""
-    number = seed_of(seed, step, part, accelerator.process_index)
-    set_seed(number)
-    return torch.Generator(accelerator.device).manual_seed(number)
-
-
-def _to_device(batch: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
-    """Moves a named tuple of tensors."""
-    return type(batch)(*(t.to(device, non_blocking=True) if isinstance(t, Tensor) else t for t in batch))
