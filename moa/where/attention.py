@@ -6,9 +6,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from moa.where.context import ExpertContext
-
-Rows = slice | Int[Tensor, " r"]
+from moa.where.context import ExpertContext, Rows
 
 
 def attend(
@@ -17,8 +15,8 @@ def attend(
     """Scaled dot-product attention of all heads; `bias` (b|1 k|1 n|1 l) is added to the logits."""
     if q.device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
         return _attend(q, k, v, heads, scale, bias, None)[0]  # SDPA's backward in bfloat16 takes three to eight times as long there
-    q, k, v = (rearrange(x, "b n (k d) -> b k n d", k=heads) for x in (q, k, v))
-    return rearrange(F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale), "b k n d -> b n (k d)")
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale).transpose(1, 2).flatten(2)
 
 
 def attend_and_show(q, k, v, heads: int, scale: float, bias=None) -> tuple[Tensor, Float[Tensor, "b n l"]]:
@@ -38,13 +36,27 @@ def _attend(q, k, v, heads: int, scale: float, bias, dtype: torch.dtype | None) 
     return rearrange(out, "(b k) n d -> b n (k d)", k=heads), probs
 
 
-def place(
-    text: Float[Tensor, "r l d"], tokens: Float[Tensor, "r m d"], position: Int[Tensor, "r m"], length: int
-) -> Float[Tensor, "r l2 d"]:
-    """Subject tokens at their places in the prompt; l2 is `length`, and a token whose position is `length` is dropped."""
-    room = text.new_zeros(text.shape[0], length + 1 - text.shape[1], text.shape[2])
-    index = position.unsqueeze(-1).expand(-1, -1, text.shape[2])
-    return torch.cat([text, room], dim=1).scatter(1, index, tokens.to(text.dtype))[:, :length]
+def take(tensors: tuple[Tensor | None, ...], first: int, rows: Rows) -> tuple[Tensor | None, ...]:
+    """The given rows of each tensor that is there, counted from `first`."""
+    if first:
+        tensors = tuple(None if t is None else t[first:] for t in tensors)
+    return tensors if rows is None else tuple(None if t is None else t[rows] for t in tensors)
+
+
+def spread(values: Float[Tensor, "r n"], rows: Rows, count: int, fill: float) -> Float[Tensor, "s n"]:
+    """Values of some of `count` rows in their places, `fill` in the others'."""
+    return values if rows is None else values.new_full((count, *values.shape[1:]), fill).index_copy(0, rows, values)
+
+
+def room_for(text: Float[Tensor, "r l d"], length: int) -> Float[Tensor, "r l2 d"]:
+    """A prompt with zeros up to `length`, and one slot beyond it, where `place` puts what is to be dropped."""
+    return F.pad(text, (0, 0, 0, length + 1 - text.shape[1]))
+
+
+def place(roomy: Float[Tensor, "r l d"], tokens: Float[Tensor, "r m d"], position: Int[Tensor, "r m"]) -> Float[Tensor, "r l2 d"]:
+    """Subject tokens at their places in a prompt that `room_for` made; a token in the last slot is dropped with it."""
+    index = position.unsqueeze(-1).expand(-1, -1, roomy.shape[2])
+    return roomy.scatter(1, index, tokens.to(roomy.dtype))[:, :-1]
 
 
 def resize(maps: Float[Tensor, "b s h w"], grid: tuple[int, int]) -> Float[Tensor, "b s n"]:
@@ -72,10 +84,15 @@ def token_bias(
 
 
 def mix(
-    prior: Float[Tensor, "b n d"], answers: list[Tensor], rows: list[Rows], weights: Float[Tensor, "b n e"]
+    prior: Float[Tensor, "b n d"], answers: list[Tensor], first: int, rows: list[Rows], shares: Float[Tensor, "s n experts"]
 ) -> Float[Tensor, "b n d"]:
-    """prior + sum_e r_e (answer_e - prior), each expert's answer (r n d) given for its own rows only."""
+    """prior + sum_e r_e (answer_e - prior), each expert's answer (r n d) and share given for its own rows, counted from `first`."""
     mixed = prior.clone()
-    for index, (answer, r) in enumerate(zip(answers, rows, strict=True), start=1):
-        mixed[r] += weights[r, :, index, None].to(prior.dtype) * (answer - prior[r])
+    changing, before, shares = mixed[first:], prior[first:], shares.to(prior.dtype)
+    for index, (answer, r) in enumerate(zip(answers, rows, strict=True)):
+        share = shares[..., index, None]
+        if r is None:
+            changing.addcmul_(share, answer - before)
+        else:
+            changing[r] += share[r] * (answer - before[r])
     return mixed

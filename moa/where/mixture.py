@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from moa.where.attention import attend, attend_and_show, mix, place, resize, token_bias
+from moa.where.attention import attend, attend_and_show, mix, place, resize, room_for, spread, take, token_bias
 from moa.where.context import ExpertContext, MoAContext, grid_of
 from moa.where.router import blend, override
 
@@ -58,11 +58,9 @@ class MixtureOfAttention:
         prior = prior if early else self.to_out[0](prior)
         answers = []
         for expert in experts:
-            r = expert.rows
-            rows_of = (x[r], None if text is None else text[r], q[r], k[r], v[r], None if mask is None else mask[r])
-            heads = self._heads(expert, moa, *rows_of)
+            heads = self._heads(expert, moa, *take((x, text, q, k, v, mask), moa.first, expert.rows))
             answers.append(heads if early else self._project_out(expert, heads))
-        mixed = mix(prior, answers, [e.rows for e in experts], self._weights(x, moa, experts))
+        mixed = mix(prior, answers, moa.first, [e.rows for e in experts], self._shares(x, moa, experts))
         return self.to_out[1](self.to_out[0](mixed) if early else mixed)
 
     def _beside(self, prior: Tensor, x: Tensor, text, mask: Tensor | None, moa: MoAContext, experts: list) -> Tensor:
@@ -71,30 +69,29 @@ class MixtureOfAttention:
         mask = self._mask(mask, (x if text is None else text).shape[1], x.shape[0])
         answers = []
         for expert in experts:
-            r = expert.rows
-            source = x[r] if text is None else text[r]
-            q, k, v = self.to_q(x[r]), self.to_k(source), self.to_v(source)
-            heads = self._heads(expert, moa, x[r], None if text is None else source, q, k, v, None if mask is None else mask[r])
+            pixels, prompt, own_mask = take((x, text, mask), moa.first, expert.rows)
+            source = pixels if prompt is None else prompt
+            heads = self._heads(expert, moa, pixels, prompt, self.to_q(pixels), self.to_k(source), self.to_v(source), own_mask)
             answer = self.to_out[1](self._project_out(expert, heads))
-            answers.append((answer + x[r] if self.residual_connection else answer) / self.rescale_output_factor)
-        return mix(prior, answers, [e.rows for e in experts], self._weights(x, moa, experts))
+            answers.append((answer + pixels if self.residual_connection else answer) / self.rescale_output_factor)
+        return mix(prior, answers, moa.first, [e.rows for e in experts], self._shares(x, moa, experts))
 
     def _prior_keys_values(self, source: Tensor, is_prompt: bool, moa: MoAContext) -> tuple[Tensor, Tensor]:
         """The prior's keys and values, (b l kd) each; those of a prompt are projected once per sampling run."""
         if not is_prompt:
             return self.to_k(source), self.to_v(source)
-        return moa.once((self.site,), lambda: (self.to_k(source), self.to_v(source)))
+        return moa.once(("prompt", self.site), lambda: (self.to_k(source), self.to_v(source)))
 
     def _heads(self, expert: ExpertContext, moa: MoAContext, x, text, q, k, v, mask) -> Float[Tensor, "r n kd"]:
         """The expert's attention before its output projection; q, k and v are the prior's for the same rows."""
         branch, grid = self.personal[expert.name], grid_of(x.shape[1], moa.size)
         q = q + branch.q_delta(x)
         if branch.q_place is not None:
-            q = q + moa.once((self.site, expert.name, *map(str, grid)), lambda: (branch.place(grid, x),))[0]
+            q = q + moa.once(("places", self.site, expert.name, *grid), lambda: branch.place(grid, x))
         if text is None:
             return attend(q, k + branch.k_delta(x), v + branch.v_delta(x), self.heads, self.scale, mask)
         k, v = self._subject_keys_values(expert, moa, text, k, v)
-        bias = token_bias(expert, text.shape[1], grid)
+        bias = moa.once(("bias", expert.name, *grid), lambda: token_bias(expert, text.shape[1], grid))
         if mask is not None:
             mask = F.pad(mask, (0, expert.length - text.shape[1]))
             bias = mask if bias is None else mask + bias
@@ -119,15 +116,15 @@ class MixtureOfAttention:
             tokens = expert.tokens[:, expert.layer[self.site]].to(text.dtype)
             still = tokens.detach()
             return (
-                k + branch.k_delta(text),
-                v + branch.v_delta(text),
+                room_for(k + branch.k_delta(text), expert.length),
+                room_for(v + branch.v_delta(text), expert.length),
                 self.to_k(still) + branch.k_delta(still),
                 self.to_v(tokens) + branch.v_delta(tokens),
             )
 
-        k_text, v_text, k_tokens, v_tokens = moa.once((self.site, expert.name), project)
-        k = place(k_text, k_tokens[expert.step], expert.position, expert.length)
-        return k, place(v_text, v_tokens[expert.step], expert.position, expert.length)
+        k_text, v_text, k_tokens, v_tokens = moa.once(("prompt", self.site, expert.name), project)
+        k = place(k_text, k_tokens[expert.step], expert.position)
+        return k, place(v_text, v_tokens[expert.step], expert.position)
 
     def _project_out(self, expert: ExpertContext, heads: Tensor) -> Tensor:
         delta = self.personal[expert.name].out_delta
@@ -139,30 +136,40 @@ class MixtureOfAttention:
             return None
         return rearrange(self.prepare_attention_mask(mask, keys, batch), "(b k) n l -> b k n l", k=self.heads)
 
-    def _weights(self, x: Tensor, moa: MoAContext, experts: list[ExpertContext]) -> Float[Tensor, "b n e"]:
-        """Per-pixel weights over prior and experts, float32; rows of no expert are exactly the prior's."""
+    def _logits(self, x: Tensor, expert: ExpertContext, grid: tuple[int, int], moa: MoAContext) -> Float[Tensor, "s n"]:
+        """The router's logits, and -inf on rows where the expert has nothing to draw."""
+        pixels, timestep = take((x, moa.timestep), moa.first, expert.rows)
+        logits = self.router[expert.name](pixels, grid, timestep)
+        return spread(logits, expert.rows, len(x) - moa.first, float("-inf"))
+
+    def _shares(self, x: Tensor, moa: MoAContext, experts: list[ExpertContext]) -> Float[Tensor, "s n experts"]:
+        """Each expert's weight per pixel, float32, on the rows from `moa.first` on; the prior has the rest."""
         grid = grid_of(x.shape[1], moa.size)
-        logits = x.new_full((*x.shape[:2], len(experts)), float("-inf"), dtype=torch.float32)
-        scale = logits.new_ones(x.shape[0], len(experts))
-        drawn, undrawn = torch.zeros_like(logits), torch.ones_like(scale)
         with torch.autocast(x.device.type, enabled=False):
-            for index, e in enumerate(experts):
-                logits[e.rows, :, index] = self.router[e.name](x[e.rows], grid, moa.timestep[e.rows])
-                scale[e.rows, index] = e.scale
-                if e.drawn is not None:
-                    drawn[e.rows, :, index] = resize(e.drawn.unsqueeze(1), grid).squeeze(1)
-                    undrawn[e.rows, index] = e.undrawn
+            logits = torch.stack([self._logits(x, e, grid, moa) for e in experts], dim=-1)
         weights = blend(logits, hard=any(self.router[e.name].hard for e in experts))
         if any(e.drawn is not None for e in experts):
-            weights = override(weights, drawn, undrawn)
-        scaled = weights[..., 1:] * rearrange(scale, "b e -> b 1 e")
-        weights = torch.cat([1 - scaled.sum(-1, keepdim=True), scaled], dim=-1)
+            weights = override(weights, *lay_drawn(experts, logits, grid))
+        shares = weights[..., 1:]
+        if any(e.scale != 1 for e in experts):
+            shares = shares * shares.new_tensor([e.scale for e in experts])
         if moa.trace is not None:
-            column = [0] + [1 + moa.experts.index(e) for e in experts]
-            shown = weights.new_zeros(*weights.shape[:2], len(moa.experts) + 1)
-            shown[..., column] = weights
-            moa.trace.weights.setdefault(self.site, shown)
-        return weights
+            columns = dict(zip([e.name for e in experts], shares.unbind(-1), strict=True))
+            nothing = torch.zeros_like(shares[..., 0])
+            shown = [1 - shares.sum(-1), *(columns.get(e.name, nothing) for e in moa.experts)]
+            moa.trace.weights.setdefault(self.site, torch.stack(shown, dim=-1))
+        return shares
+
+
+def lay_drawn(experts: list[ExpertContext], like: Float[Tensor, "s n experts"], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Of each expert at a layer's grid, for `override`: the regions drawn for it (s n experts), and where its map still holds outside (s experts)."""
+    drawn, undrawn = torch.zeros_like(like), like.new_ones(len(like), len(experts))
+    for index, e in enumerate(experts):
+        if e.drawn is not None:
+            rows = slice(None) if e.rows is None else e.rows
+            drawn[rows, :, index] = resize(e.drawn.unsqueeze(1), grid).squeeze(1)
+            undrawn[rows, index] = e.undrawn
+    return drawn, undrawn
 
 
 def is_plain(attention: Attention) -> bool:

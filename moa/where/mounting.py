@@ -53,12 +53,12 @@ class Mounted(nn.Module):
             return None
         times = torch.as_tensor(timestep, device=sample.device).float().reshape(-1).expand(len(sample))
         text = text[0] if isinstance(text, tuple) else text
-        experts = self.active.experts(dict(self.fusion), self.layers, times, text)
+        experts = self.active.experts(self.fusion, self.layers, times, text)
         if not experts:
             return None
         size = tuple(sample.shape[-2:])
         trace = None if self.trace is None else self.trace.open(experts, size)
-        return MoAContext(experts, size, times, self.active.cache, trace)
+        return MoAContext(experts, size, times, self.active.first(len(sample)), self.active.cache, trace)
 
 
 def _before_forward(unet: nn.Module, args: tuple, kwargs: dict):

@@ -26,7 +26,7 @@ def subject_maps(
         return rows
     for column, adapter in enumerate(recorder.experts, start=1):
         drawn = [row for row in range(recorder.rows) if any(p.adapter == adapter for p in placed[row // copies])]
-        shown = recorder.subjects.get(adapter)
+        shown = recorder.attention(adapter)
         for index, row in enumerate(drawn):
             own = [p for p in placed[row // copies] if p.adapter == adapter]
             share = torch.ones(len(own), *routing.shape[-2:], device=routing.device)

@@ -26,44 +26,52 @@ class Recorder:
     def __init__(self, experts: tuple[str, ...], rows: int, *, attention_sites: frozenset[str] = frozenset(), full: bool = False):
         self.experts, self.rows, self.attention_sites = experts, rows, attention_sites
         self.full: dict[tuple[int, str], Tensor] | None = {} if full else None
-        self.total: Tensor | None = None
-        self.count, self.calls = 0, 0
-        self.subjects: dict[str, Tensor] = {}
-        self._open: tuple[Trace, tuple[ExpertContext, ...], tuple[int, int]] | None = None
+        self.calls = 0
+        self._size: tuple[int, int] = (0, 0)
+        self._weights: dict[str, tuple[Tensor, int]] = {}  # by site: their sum over calls, and how many
+        self._attention: dict[tuple[str, str], Tensor] = {}  # by site and expert: their sum over calls
+        self._open: tuple[Trace, tuple[ExpertContext, ...]] | None = None
 
     def open(self, experts: tuple[ExpertContext, ...], size: tuple[int, int]) -> Trace:
         """A fresh trace for one UNet call; the call before it is folded in."""
         self.close()
         trace = Trace(self.attention_sites)
-        self._open = trace, experts, size
+        self._open, self._size = (trace, experts), size
         return trace
 
     def close(self) -> None:
         """Fold the last call in."""
         if self._open is None:
             return
-        trace, experts, size = self._open
-        self._open = None
+        (trace, experts), self._open = self._open, None
         for site, weights in trace.weights.items():
-            maps = to_map(self._by_expert(weights[-self.rows :].detach(), experts), size)
-            self.total = maps if self.total is None else self.total + maps
-            self.count += 1
+            weights = self._by_expert(weights[-self.rows :].detach(), experts)
+            total, count = self._weights.get(site, (0, 0))
+            self._weights[site] = total + weights, count + 1
             if self.full is not None:
-                grid = grid_of(weights.shape[1], size)
-                native = self._by_expert(weights[-self.rows :].detach(), experts)
-                self.full[self.calls, site] = rearrange(native, "b (h w) e -> b e h w", h=grid[0])
-        for (_, name), shown in trace.attention.items():
-            maps = to_map(rearrange(shown.detach(), "r m n -> r n m"), size)
-            self.subjects[name] = self.subjects.get(name, 0) + maps
+                h, w = grid_of(weights.shape[1], self._size)
+                self.full[self.calls, site] = rearrange(weights, "b (h w) e -> b e h w", h=h, w=w)
+        for key, shown in trace.attention.items():
+            self._attention[key] = self._attention.get(key, 0) + shown.detach()
         self.calls += 1
 
     def _by_expert(self, weights: Float[Tensor, "b n e"], experts: tuple[ExpertContext, ...]) -> Float[Tensor, "b n e2"]:
         """Columns in the order of `self.experts`; an expert with nothing to draw in this call has weight 0."""
-        names = [e.name for e in experts]
+        names = tuple(e.name for e in experts)
+        if names == self.experts:
+            return weights
         columns = [weights[..., names.index(n) + 1] if n in names else torch.zeros_like(weights[..., 0]) for n in self.experts]
         return torch.stack([weights[..., 0], *columns], dim=-1)
 
     def routing(self) -> Float[Tensor, "b e h w"] | None:
         """Mean weight of prior and experts over layers and steps."""
         self.close()
-        return None if self.total is None else self.total / self.count
+        if not self._weights:
+            return None
+        return sum(to_map(total, self._size) for total, _ in self._weights.values()) / sum(count for _, count in self._weights.values())
+
+    def attention(self, expert: str) -> Float[Tensor, "r m h w"] | None:
+        """How much each pixel looked at each subject token of an expert, summed over layers and steps."""
+        self.close()
+        maps = [to_map(rearrange(shown, "r m n -> r n m"), self._size) for (_, name), shown in self._attention.items() if name == expert]
+        return sum(maps) if maps else None

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from moa.prompt.fusion import SubjectFusion
 from moa.where.context import ExpertContext
@@ -32,7 +33,6 @@ class Subjects:
     """Mentions by prompt. `images_per_prompt` copies of each prompt follow one another in the UNet's batch.
 
     `timesteps`, when known, is asked once for all steps of the run, so that tokens are made for all of them at once.
-    `conditional` marks rows that may see subjects at all (training drops some); None is all of them.
     """
 
     prompts: Sequence[Sequence[Placed]]
@@ -41,9 +41,10 @@ class Subjects:
     scale: dict[str, float] = field(default_factory=dict)
     window: tuple[float, float] = (0.0, 1.0)
     train_timesteps: int = 1000
-    cache: dict[tuple[str, ...], tuple[Tensor, ...]] | None = None
+    cache: dict[tuple, Any] | None = None
     _made: dict = field(default_factory=dict)
     _text: Tensor | None = None
+    _steps: tuple[Tensor | None, list[float]] = (None, [])
 
     @property
     def adapters(self) -> list[str]:
@@ -53,8 +54,8 @@ class Subjects:
     def _strength(self, placed: Placed) -> float:
         return placed.scale * self.scale.get(placed.adapter, 1.0)
 
-    def rows_of(self, batch: int, adapter: str) -> list[tuple[int, Sequence[Placed]]]:
-        """Batch rows (the conditional half under guidance) with this adapter's mentions, where there are any.
+    def first(self, batch: int) -> int:
+        """The first row of a batch that may see subjects: where the conditional half begins under guidance, else 0.
 
         Errors: ValueError for a batch that is neither once nor twice the prompts asked for.
         """
@@ -65,61 +66,50 @@ class Subjects:
                 f"{self.images_per_prompt} pictures; it takes {wanted} rows, or {2 * wanted} with guidance. "
                 "Give one dict of subjects per prompt, and images_per_prompt as the pipeline is called."
             )
-        first, rows = batch - wanted, []
-        for row in range(wanted):
+        return batch - wanted
+
+    def rows_of(self, adapter: str) -> list[tuple[int, Sequence[Placed]]]:
+        """The rows, counted from `first`, that mention this adapter's subjects, and which."""
+        rows = []
+        for row in range(len(self.prompts) * self.images_per_prompt):
             placed = [p for p in self.prompts[row // self.images_per_prompt] if p.adapter == adapter and self._strength(p) > 0]
             if placed:
-                rows.append((first + row, placed))
+                rows.append((row, placed))
         return rows
 
-    def progress(self, timestep: Tensor) -> float:
-        """How far the run is, 0 to 1: by step where the steps are known, else by diffusion time."""
-        steps = self._steps()
-        if steps is None:
-            return float(1 - timestep.flatten()[0] / self.train_timesteps)
-        return _index_of(steps, timestep) / max(len(steps), 1)
-
     def experts(
-        self, fusions: dict[str, SubjectFusion], layers: dict[str, dict[str, int]], timestep: Tensor, text: Tensor
+        self, fusions: nn.ModuleDict, layers: dict[str, dict[str, int]], timestep: Float[Tensor, " b"], text: Float[Tensor, "b l d"]
     ) -> tuple[ExpertContext, ...]:
-        """The contexts of this UNet call; `timestep` is (b), `text` (b l d), `layers` a number per cross site and adapter."""
+        """The contexts of this UNet call; `layers` numbers the cross-attention sites of each adapter.
+
+        The window is in steps of the run where this time is one of them, else in diffusion time.
+        """
+        first, now, steps = self.first(len(text)), float(timestep[0]), self._steps_of_run()
+        step = steps.index(now) if now in steps else None
         start, end = self.window
-        now = self.progress(timestep)
-        if not (start <= now < end or (end == 1 and now >= start)):
+        done = 1 - now / self.train_timesteps if step is None else step / len(steps)
+        if not (start <= done < end or (end == 1 and done >= start)):
             return ()
-        if text is not self._text:
+        shared = step is not None and self.cache is not None
+        if text is not self._text or not shared:
             self._made.clear()
             if self.cache is not None:
                 self.cache.clear()
             self._text = text
-        contexts = []
+        times = timestep.new_tensor(steps) if shared else timestep[first:]
         for name in self.adapters:
-            rows = self.rows_of(len(text), name)
-            contexts.append(self._expert(name, rows, fusions[name], layers[name], timestep, text))
-        return tuple(contexts)
+            if name not in self._made:
+                self._made[name] = make_expert(
+                    name, self.rows_of(name), fusions[name], layers[name], times, text[first:], self.scale.get(name, 1.0), shared=shared
+                )
+        return tuple(replace(self._made[name], step=step if shared else 0) for name in self.adapters)
 
-    def _expert(self, name, rows, fusion, layer, timestep, text) -> ExpertContext:
-        """The adapter's context: made once for all steps of a run where they are known, else for this call."""
-        steps = self._steps()
-        step = -1 if steps is None or self.cache is None else _index_of(steps, timestep)
-        if step < 0:
-            self._made.pop(name, None)
-            if self.cache is not None:
-                self.cache.clear()
-        if name not in self._made:
-            times = timestep if step < 0 else steps.float()
-            scale = self.scale.get(name, 1.0)
-            self._made[name] = make_expert(name, rows, fusion, layer, times, text, scale, shared=step >= 0)
-        return replace(self._made[name], step=max(step, 0))
-
-    def _steps(self) -> Tensor | None:
-        return None if self.timesteps is None else self.timesteps()
-
-
-def _index_of(steps: Tensor, timestep: Tensor) -> int:
-    """Which of the run's steps this is; -1 for a time that is not among them."""
-    hits = (steps.to(timestep.device) == timestep.flatten()[0]).nonzero()
-    return int(hits[0]) if len(hits) else -1
+    def _steps_of_run(self) -> list[float]:
+        """The times of all steps, read off the device once a run; none where they are not known."""
+        steps = None if self.timesteps is None else self.timesteps()
+        if steps is not self._steps[0]:
+            self._steps = steps, steps.float().tolist()
+        return self._steps[1]
 
 
 def make_expert(
@@ -128,14 +118,14 @@ def make_expert(
     fusion: SubjectFusion,
     layer: dict[str, int],
     times: Tensor,
-    text: Float[Tensor, "b l d"],
+    text: Float[Tensor, "s l d"],
     scale: float,
     *,
     shared: bool,
 ) -> ExpertContext:
     """Fuse pictures and nouns of all mentions in one batch and lay the tokens out by row.
 
-    `shared` times are the steps of a run, the same for all rows; otherwise `times` is one number a batch row.
+    `shared` times are the steps of a run, the same for all rows; otherwise `times` is one number a row of `text`.
     """
     mentions = [(r, p) for r, (_, placed) in enumerate(rows) for p in placed]
     tokens = fuse_mentions(fusion, [p for _, p in mentions], torch.stack([text[rows[r][0], p.position] for r, p in mentions]))
@@ -150,17 +140,15 @@ def make_expert(
     laid[:, :, row, place] = timed
     noun = torch.tensor([p.position for _, p in mentions], device=text.device)
     regions, drawn, undrawn = lay_regions(rows, most, fusion.tokens, text.device)
-    batch_rows = [b for b, _ in rows]
-    contiguous = batch_rows == list(range(batch_rows[0], batch_rows[-1] + 1))
     return ExpertContext(
         name=name,
-        rows=slice(batch_rows[0], batch_rows[-1] + 1) if contiguous else torch.tensor(batch_rows, device=text.device),
+        rows=None if len(rows) == len(text) else torch.tensor([row for row, _ in rows], device=text.device),
         tokens=rearrange(laid, "t l r s k d -> t l r (s k) d"),
         layer=layer,
         step=0,
         position=lay_positions(noun, row, place, column, k=fusion.tokens, prompt=text.shape[1], length=length),
         length=length,
-        scale=torch.full((len(rows),), scale, device=text.device),
+        scale=scale,
         padded=length > text.shape[1] and min(column) < most,
         regions=regions,
         drawn=drawn,

@@ -5,7 +5,7 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor, SlicedAttnProcessor
 
 from moa.where import Trace, mount, remove
-from moa.where.attention import attend, attend_and_show, place
+from moa.where.attention import attend, attend_and_show, place, room_for
 from moa.where.context import grid_of
 from moa.where.router import ConstantRouter, HardRouter, MaskRouter
 from moa.where.subjects import Placed, Subjects
@@ -44,7 +44,7 @@ def test_attend_in_training_on_a_cpu_is_the_same_attention():
 
 def test_place_replaces_appends_and_drops():
     text, tokens = torch.zeros(1, 4, 1), torch.tensor([[[1.0], [2.0], [3.0]]])
-    placed = place(text, tokens, torch.tensor([[2, 4, 6]]), 6)
+    placed = place(room_for(text, 6), tokens, torch.tensor([[2, 4, 6]]))
     assert placed.flatten().tolist() == [0, 0, 1, 0, 2, 0]
 
 
