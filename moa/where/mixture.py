@@ -147,10 +147,9 @@ class MixtureOfAttention:
         grid = grid_of(x.shape[1], moa.size)
         with torch.autocast(x.device.type, enabled=False):
             logits = torch.stack([self._logits(x, e, grid, moa) for e in experts], dim=-1)
-        weights = blend(logits, hard=any(self.router[e.name].hard for e in experts))
+        shares = blend(logits, hard=any(self.router[e.name].hard for e in experts))
         if any(e.drawn is not None for e in experts):
-            weights = override(weights, *lay_drawn(experts, logits, grid))
-        shares = weights[..., 1:]
+            shares = override(shares, *lay_drawn(experts, shares, grid))
         if any(e.scale != 1 for e in experts):
             shares = shares * shares.new_tensor([e.scale for e in experts])
         if moa.trace is not None:

@@ -148,24 +148,24 @@ ROUTERS: dict[str, type[Router]] = {
 }
 
 
-def blend(logits: Float[Tensor, "b n experts"], hard: bool = False) -> Float[Tensor, "b n e"]:
-    """Logits of the experts to weights over prior and experts, index 0 the prior: softmax([0, g_1, ..., g_E])."""
-    prior = torch.zeros_like(logits[..., :1])
-    weights = torch.cat([prior, logits], dim=-1).softmax(dim=-1)
-    if not hard:
-        return weights
-    top = torch.zeros_like(weights).scatter_(-1, weights.argmax(-1, keepdim=True), 1.0)
-    return top + (weights - weights.detach())
+def blend(logits: Float[Tensor, "b n experts"], hard: bool = False) -> Float[Tensor, "b n experts"]:
+    """Logits of the experts to their weights, softmax([0, g_1, ..., g_E]) without its first: the rest up to 1 is the prior's."""
+    if logits.shape[-1] == 1 and not hard:
+        return logits.sigmoid()  # the softmax of two, in one operation
+    weights = torch.cat([torch.zeros_like(logits[..., :1]), logits], dim=-1).softmax(dim=-1)
+    if hard:
+        top = torch.zeros_like(weights).scatter_(-1, weights.argmax(-1, keepdim=True), 1.0)
+        weights = top + (weights - weights.detach())
+    return weights[..., 1:]
 
 
 def override(
-    weights: Float[Tensor, "b n e"], drawn: Float[Tensor, "b n experts"], undrawn: Float[Tensor, "b experts"]
-) -> Float[Tensor, "b n e"]:
-    """Weights with drawn regions in their place: inside a region its expert, outside the learned weights that remain.
+    weights: Float[Tensor, "b n experts"], drawn: Float[Tensor, "b n experts"], undrawn: Float[Tensor, "b experts"]
+) -> Float[Tensor, "b n experts"]:
+    """The experts' weights with drawn regions in their place: inside a region its expert, outside the learned weights that remain.
 
     `undrawn` is 0 where all of an expert's subjects are drawn: it then has no weight outside. Overlaps share.
     """
     drawn = drawn / drawn.sum(-1, keepdim=True).clamp(min=1)
     free = 1 - drawn.sum(-1, keepdim=True)
-    experts = drawn + free * weights[..., 1:] * rearrange(undrawn, "b e -> b 1 e")
-    return torch.cat([1 - experts.sum(-1, keepdim=True), experts], dim=-1)
+    return drawn + free * weights * rearrange(undrawn, "b e -> b 1 e")

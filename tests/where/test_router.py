@@ -25,7 +25,7 @@ def test_learned_routers_start_constant_and_towards_the_prior(name):
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_a_constant_router_is_its_weight(weight):
     logits = ConstantRouter(WIDTH, weight=weight)(torch.randn(1, 4, WIDTH), (2, 2), torch.zeros(1))
-    torch.testing.assert_close(blend(logits.unsqueeze(-1))[..., 1], torch.full((1, 4), weight))
+    torch.testing.assert_close(blend(logits.unsqueeze(-1)), torch.full((1, 4, 1), weight))
     with pytest.raises(ValueError, match="weight=1.5.*between 0"):
         ConstantRouter(WIDTH, weight=1.5)
 
@@ -51,31 +51,33 @@ def test_timestep_router_reads_the_time():
 
 
 def test_blend_is_a_softmax_against_the_prior():
-    weights = blend(torch.tensor([[[0.0, 0.0]]]))
-    torch.testing.assert_close(weights, torch.full((1, 1, 3), 1 / 3))
-    assert blend(torch.tensor([[[float("-inf")]]])).tolist() == [[[1.0, 0.0]]]
+    torch.testing.assert_close(blend(torch.tensor([[[0.0, 0.0]]])), torch.full((1, 1, 2), 1 / 3))
+    for logits in ([0.7], [0.7, -0.2]):
+        wanted = torch.tensor([[[0.0, *logits]]]).softmax(-1)[..., 1:]
+        torch.testing.assert_close(blend(torch.tensor([[logits]])), wanted)
+    assert blend(torch.tensor([[[float("-inf")]]])).tolist() == [[[0.0]]]
 
 
 def test_hard_blend_is_top_one_with_the_gradient_of_the_softmax():
-    logits = torch.tensor([[[0.7, -0.2]]], requires_grad=True)
-    hard = blend(logits, hard=HardRouter.hard)
-    assert hard.tolist() == [[[0.0, 1.0, 0.0]]]
-    hard[..., 1].sum().backward()
-    soft = torch.tensor([[[0.7, -0.2]]], requires_grad=True)
-    blend(soft)[..., 1].sum().backward()
-    torch.testing.assert_close(logits.grad, soft.grad)
+    for given, top in (([0.7, -0.2], [1.0, 0.0]), ([0.7], [1.0]), ([-0.1], [0.0])):
+        logits, soft = (torch.tensor([[given]], requires_grad=True) for _ in range(2))
+        hard = blend(logits, hard=HardRouter.hard)
+        assert hard.tolist() == [[top]]
+        hard[..., 0].sum().backward()
+        blend(soft)[..., 0].sum().backward()
+        torch.testing.assert_close(logits.grad, soft.grad)
 
 
 def test_override():
-    weights = torch.tensor([[[0.2, 0.5, 0.3], [0.2, 0.5, 0.3]]])
+    weights = torch.tensor([[[0.5, 0.3], [0.5, 0.3]]])
     drawn = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
     mixed = override(weights, drawn, torch.tensor([[0.0, 1.0]]))
-    torch.testing.assert_close(mixed, torch.tensor([[[0.0, 1.0, 0.0], [0.7, 0.0, 0.3]]]))
+    torch.testing.assert_close(mixed, torch.tensor([[[1.0, 0.0], [0.0, 0.3]]]))
 
 
 def test_override_shares_overlaps():
-    mixed = override(torch.tensor([[[1.0, 0.0, 0.0]]]), torch.tensor([[[1.0, 1.0]]]), torch.zeros(1, 2))
-    torch.testing.assert_close(mixed, torch.tensor([[[0.0, 0.5, 0.5]]]))
+    mixed = override(torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[1.0, 1.0]]]), torch.zeros(1, 2))
+    torch.testing.assert_close(mixed, torch.tensor([[[0.5, 0.5]]]))
 
 
 def test_conv_router_of_a_grid_that_is_not_square():
