@@ -50,19 +50,21 @@ def open_pipeline(request: Request) -> MoAPipeline:
 
 
 def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mapping, out: Path) -> Iterator[Path]:
-    """Draws `count` pictures, one seed each; yields every file as it is written, pictures and routing overlays."""
+    """Draws `count` pictures, one seed each, some together; yields every file as it is written, pictures and routing overlays."""
     subjects = {name: embed(pipe, name, given, request.nouns.get(name)) for name, given in pictures.items()}
-    for seed in range(request.seed, request.seed + request.count):
+    for seeds in request.batches(pipe.unet.config.sample_size * pipe.vae_scale_factor):
         start = time.perf_counter()
-        answer = call(pipe, request, request.prompt, subjects, regions, seed)
-        image, maps, path = answer.images[0], maps_of(answer)[0], free_path(out, seed)
-        save(image, path, request.record() | {"seed": seed})
-        yield path
-        if request.overlay and maps:
-            beside = path.with_suffix(".routing.png")
-            overlay(image, maps).save(beside)
-            yield beside
-        log.info("seed %d in %.2f s", seed, time.perf_counter() - start)
+        answer = call(pipe, request, request.prompt, subjects, regions, seeds)
+        for seed, image, maps in zip(seeds, answer.images, maps_of(answer), strict=True):
+            path = free_path(out, seed)
+            save(image, path, request.record() | {"seed": seed})
+            yield path
+            if request.overlay and maps:
+                beside = path.with_suffix(".routing.png")
+                overlay(image, maps).save(beside)
+                yield beside
+        took = time.perf_counter() - start
+        log.info("%s in %.2f s%s", say_seeds(seeds), took, f", {took / len(seeds):.2f} s a picture" if len(seeds) > 1 else "")
 
 
 def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Path], out: Path) -> Iterator[Path]:
@@ -74,7 +76,7 @@ def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Pa
     casts = [({"a": name}, show.scenes) for name in names] + [({"a": a, "b": b}, show.pairs) for a, b in zip(names[::2], names[1::2], strict=False)]
     for cast, prompts in casts:
         start = time.perf_counter()
-        answer = call(pipe, request, prompts, {name: subjects[who] for name, who in cast.items()}, {}, request.seed)
+        answer = call(pipe, request, prompts, {name: subjects[who] for name, who in cast.items()}, {}, [request.seed] * len(prompts))
         lit = [spotlight(fit(image, 2 * show.tile), list(maps.values()), line=show.tile / 40) for image, maps in zip(answer.images, maps_of(answer), strict=True)]
         first = len(rows) in (0, len(names))
         rows.append(Row(tuple(pictures[who] for who in cast.values()), tuple(zip(answer.images, lit, strict=True)), tuple(map(title, prompts)) if first else ()))
@@ -84,16 +86,21 @@ def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Pa
     yield path
 
 
-def call(pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping, regions: Mapping, seed: int):
-    """One call of the pipeline; each picture has a generator of its own, and warnings become notes on stderr."""
-    many = len(prompt) if isinstance(prompt, list) else 0
-    generator = [torch.Generator().manual_seed(seed) for _ in range(many)] if many else torch.Generator().manual_seed(seed)
-    negative = [request.negative_prompt] * many if many and request.negative_prompt else request.negative_prompt
+def call(pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping, regions: Mapping, seeds: Sequence[int]):
+    """One call of the pipeline: a picture a seed, all of one prompt or each of its own. Warnings become notes on stderr."""
+    many = isinstance(prompt, list)
+    negative = [request.negative_prompt] * len(prompt) if many and request.negative_prompt else request.negative_prompt
     with notes():
         return pipe(
             prompt, subjects=subjects or None, routing=regions or None, output_routing=bool(subjects), negative_prompt=negative,
-            num_inference_steps=request.steps, guidance_scale=request.guidance, height=request.height, width=request.width, generator=generator,
+            num_inference_steps=request.steps, guidance_scale=request.guidance, height=request.height, width=request.width,
+            num_images_per_prompt=1 if many else len(seeds), generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         )  # fmt: skip
+
+
+def say_seeds(seeds: range) -> str:
+    """Seeds that were drawn together, in words."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def embed(pipe: MoAPipeline, name: str, given: Path | Sequence[Image.Image], noun: str | None) -> SubjectEmbedding:

@@ -67,6 +67,7 @@ class Request:
     guidance: float
     seed: int
     count: int
+    batch_size: int | None
     height: int | None
     width: int | None
     scale: float
@@ -89,6 +90,8 @@ class Request:
         for name in ("height", "width"):
             if getattr(self, name) is not None:
                 side(name, getattr(self, name))
+        if self.batch_size is not None:
+            whole("batch_size", self.batch_size, 1, 1000)
         _window(self.window)
         if not isinstance(self.overlay, bool):
             raise ValueError(f"overlay={self.overlay!r} is a {kind(self.overlay)}; give true or false.")
@@ -101,6 +104,13 @@ class Request:
         for name, value in self.scales.items():
             number(f"scales.{name}", value, 0, 1)
         _agree(self)
+
+    def batches(self, side: int) -> list[range]:
+        """The seeds of the pictures asked for, by which are drawn together; `side` is the prior's own size in pixels."""
+        pixels = (self.height or side) * (self.width or side)
+        size = self.batch_size or min(4, max(1, 512 * 512 // pixels))
+        seeds = range(self.seed, self.seed + self.count)
+        return [seeds[i : i + size] for i in range(0, self.count, size)]
 
     def record(self) -> dict:
         """What a saved picture remembers."""

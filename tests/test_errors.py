@@ -88,6 +88,7 @@ SETTINGS = {
     "steps=null": ["steps=None", "whole number"],
     "steps=[1,2]": ["steps=[1, 2]", "whole number"],
     "count=0": ["count=0", "1 to"],
+    "batch_size=0": ["batch_size=0", "1 to"],
     "seed=-1": ["seed=-1", "from 0"],
     "guidance=nan": ["guidance=nan", "0 to 100"],
     "guidance=-1": ["guidance=-1", "0 to 100"],

@@ -49,7 +49,7 @@ def test_command(line, tmp_path, model_folder):
     assert any((tmp_path / "out").rglob("*")), "nothing was written"
 
 
-@pytest.mark.filterwarnings("ignore:<:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*<:UserWarning")
 @pytest.mark.parametrize("code", PYTHON)
 def test_python(code, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)

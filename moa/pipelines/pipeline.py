@@ -81,9 +81,11 @@ class MoAPipeline(MoALoaderMixin):
         with self.moa.subjects(self._subjects(plan, copies), recorder):
             answer = super().__call__(texts if isinstance(prompt, list) else texts[0], *args, **stock)
         maps = subject_maps(recorder, plan.placed, copies, {n: a.config.tokens for n, a in self.moa_adapters.items()})
-        owned = [pair for row in maps if row for pair in zip(row, leads(torch.stack(list(row.values()))) > 0, strict=True)]
-        for problem in filter(None, (complaint(name, mask) for name, mask in owned)):
-            warnings.warn(problem, stacklevel=2)
+        for number, row in enumerate(maps):
+            where = f"In picture {number + 1} of {len(maps)}, " if len(maps) > 1 else ""
+            owned = zip(row, leads(torch.stack(list(row.values()))) > 0, strict=True) if row else ()
+            for problem in filter(None, (complaint(name, mask) for name, mask in owned)):
+                warnings.warn(where + problem, stacklevel=2)
         if not call.get("return_dict", True):
             return answer
         shown = {True: recorder.routing(), "full": recorder.full, False: None}[output_routing]

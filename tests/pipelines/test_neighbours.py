@@ -12,7 +12,7 @@ from moa import MoAPipeline
 from experts import make_adapter
 
 CALL = dict(num_inference_steps=2, guidance_scale=4.0, output_type="np", height=16, width=16)
-pytestmark = pytest.mark.filterwarnings("ignore:<:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*<:UserWarning")
 
 
 def seed() -> torch.Generator:

@@ -24,7 +24,7 @@ def seed(number: int = 0) -> torch.Generator:
 def ignore_presence():
     """Random models draw subjects anywhere; those warnings have tests of their own."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="<", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*<", category=UserWarning)
         yield
 
 
@@ -214,3 +214,5 @@ def test_presence_warnings(pipe, picture):
     mask[:4, :4] = mask[12:, 12:] = True
     with pytest.warns(UserWarning, match="<alice> was drawn in 2 separate regions"):
         pipe("<alice>", subjects={"alice": picture}, routing={"alice": mask}, generator=seed(), **CALL)
+    with pytest.warns(UserWarning, match="In picture 2 of 2, <alice> got 0.0 %"):
+        pipe("<alice>", subjects={"alice": picture}, routing=box, num_images_per_prompt=2, generator=[seed(), seed()], **CALL)
