@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from moa._version import __version__
 from moa.data.images import load_image
+from moa.device import find_device
 from moa.pipelines import MoAPipeline
 from moa.pipelines.overlay import Row, fit, overlay, sheet, spotlight
 from moa.pipelines.plan import with_noun
@@ -116,20 +117,6 @@ def embed(pipe: MoAPipeline, name: str, given: Path | Sequence[Image.Image], nou
     if isinstance(given, Path):
         return with_noun(SubjectEmbedding.load(given), noun, fitting[0])
     return pipe.encode_subject(given, noun=noun, adapter=fitting[0])
-
-
-def find_device(name: str) -> str:
-    """The device asked for, or with "auto" the best there is.
-
-    Errors: ValueError for one that is not here.
-    """
-    here = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0, "mps": int(torch.backends.mps.is_available())}
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if here[device])
-    device, _, index = name.partition(":")
-    if not (index or "0").isdigit() or int(index or 0) >= here[device]:
-        raise ValueError(f"device={name!r} is not here; choose one of auto, {', '.join(device for device in here if here[device])}.")
-    return name
 
 
 def maps_of(answer) -> list[dict[str, np.ndarray]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from diffusers.utils import logging as diffusers_logging
 
+from moa.device import find_device
 from moa.evaluation.ablations import write_ablations
 from moa.evaluation.measure import Measurement, measure_adapter, measure_autoencoder, measure_prior, measure_reader
 from moa.evaluation.painters import Picture, PipelinePainter, as_array
@@ -59,19 +60,6 @@ def open_pipeline(settings: Settings, device: torch.device) -> MoAPipeline:
     if settings.what == "adapter":
         pipe.load_moa(settings.adapter, "measured")
     return pipe
-
-
-def find_device(name: str) -> torch.device:
-    """The device of that name; auto takes the GPU where there is one.
-
-    Errors: ValueError for a device that is not here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); give auto or cpu.") from None
 
 
 class Reconstruction:

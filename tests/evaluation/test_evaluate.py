@@ -82,5 +82,5 @@ def test_every_kind_runs_on_a_random_model(models, what, tmp_path, capsys):
 
 
 def test_a_device_that_is_not_here(models):
-    with pytest.raises(ValueError, match="give auto or cpu"):
+    with pytest.raises(ValueError, match="choose one of auto, cpu"):
         run(composed(f"reader={models}/reader", "what=reader", "device=warp", "out=/tmp/moa-none"), "")
