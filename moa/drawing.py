@@ -25,6 +25,7 @@ from moa.places import find_model
 from moa.prompt.subject import SubjectEmbedding
 from moa.request import Request
 from moa.where import MoAAdapter
+from moa.where.presence import PresenceWarning
 
 log = logging.getLogger("moa.infer")
 CHUNK = "moa"
@@ -53,12 +54,12 @@ def open_pipeline(request: Request) -> MoAPipeline:
 def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mapping, out: Path) -> Iterator[Path]:
     """Draws `count` pictures, one seed each, some together; yields every file as it is written, pictures and routing overlays."""
     subjects = {name: embed(pipe, name, given, request.nouns.get(name)) for name, given in pictures.items()}
-    for seeds in request.batches(pipe.unet.config.sample_size * pipe.vae_scale_factor):
+    for seeds in batched(range(request.seed, request.seed + request.count), request.together(side_of(pipe))):
         start = time.perf_counter()
-        answer = call(pipe, request, request.prompt, subjects, regions, seeds)
+        answer = call(pipe, request, request.prompt, subjects, regions, seeds, [f"seed {seed}" for seed in seeds])
         for seed, image, maps in zip(seeds, answer.images, maps_of(answer), strict=True):
             path = free_path(out, seed)
-            save(image, path, request.record() | {"seed": seed})
+            save(image, path, request.record() | {"seed": seed, "drawn_with": list(seeds)})
             yield path
             if request.overlay and maps:
                 beside = path.with_suffix(".routing.png")
@@ -77,29 +78,51 @@ def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Pa
     casts = [({"a": name}, show.scenes) for name in names] + [({"a": a, "b": b}, show.pairs) for a, b in zip(names[::2], names[1::2], strict=False)]
     for cast, prompts in casts:
         start = time.perf_counter()
-        answer = call(pipe, request, prompts, {name: subjects[who] for name, who in cast.items()}, {}, [request.seed] * len(prompts))
-        lit = [spotlight(fit(image, 2 * show.tile), list(maps.values()), line=show.tile / 40) for image, maps in zip(answer.images, maps_of(answer), strict=True)]
+        given, who, tiles = {name: subjects[who] for name, who in cast.items()}, " and ".join(cast.values()), []
+        for some in batched(prompts, request.together(side_of(pipe))):
+            answer = call(pipe, request, list(some), given, {}, [request.seed] * len(some), [f"{who} {title(prompt)}" for prompt in some])
+            tiles += zip(answer.images, maps_of(answer), strict=True)
+        lit = [(image, spotlight(fit(image, 2 * show.tile), list(maps.values()), line=show.tile / 40)) for image, maps in tiles]
         first = len(rows) in (0, len(names))
-        rows.append(Row(tuple(pictures[who] for who in cast.values()), tuple(zip(answer.images, lit, strict=True)), tuple(map(title, prompts)) if first else ()))
-        log.info("%s in %.1f s", " and ".join(cast.values()), time.perf_counter() - start)
+        rows.append(Row(tuple(pictures[who] for who in cast.values()), tuple(lit), tuple(map(title, prompts)) if first else ()))
+        log.info("%s in %.1f s", who, time.perf_counter() - start)
     path = out / "showcase.png"
     save(sheet(rows, tile=show.tile), path, request.record() | {"scenes": show.scenes, "pairs": show.pairs})
     yield path
 
 
-def call(pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping, regions: Mapping, seeds: Sequence[int]):
-    """One call of the pipeline: a picture a seed, all of one prompt or each of its own. Warnings become notes on stderr."""
+def call(
+    pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping, regions: Mapping, seeds: Sequence[int], names: Sequence[str]
+):  # fmt: skip
+    """One call of the pipeline: a picture a seed, all of one prompt or each of its own; `names` are the pictures' in notes on stderr.
+
+    Errors: ValueError where the memory of the device is not enough.
+    """
     many = isinstance(prompt, list)
     negative = [request.negative_prompt] * len(prompt) if many and request.negative_prompt else request.negative_prompt
-    with notes():
-        return pipe(
-            prompt, subjects=subjects or None, routing=regions or None, output_routing=bool(subjects), negative_prompt=negative,
-            num_inference_steps=request.steps, guidance_scale=request.guidance, height=request.height, width=request.width,
-            num_images_per_prompt=1 if many else len(seeds), generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        )  # fmt: skip
+    with notes(names):
+        try:
+            return pipe(
+                prompt, subjects=subjects or None, routing=regions or None, output_routing=bool(subjects), negative_prompt=negative,
+                num_inference_steps=request.steps, guidance_scale=request.guidance, height=request.height, width=request.width,
+                num_images_per_prompt=1 if many else len(seeds), generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            )  # fmt: skip
+        except torch.OutOfMemoryError:
+            help = "set batch_size=1" if len(seeds) > 1 else "give a smaller height and width, or prior.dtype=float16"
+            raise ValueError(f"The memory of {pipe.device} is not enough to draw {len(seeds)} at once (batch_size={request.batch_size}); {help}.") from None
 
 
-def say_seeds(seeds: range) -> str:
+def batched(items: Sequence, size: int) -> Iterator[Sequence]:
+    """Items in runs of `size`."""
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def side_of(pipe: MoAPipeline) -> int:
+    """The side of the prior's own pictures, in pixels."""
+    return pipe.unet.config.sample_size * pipe.vae_scale_factor
+
+
+def say_seeds(seeds: Sequence[int]) -> str:
     """Seeds that were drawn together, in words."""
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
@@ -157,12 +180,13 @@ def read_settings(path: str | Path) -> dict:
 
 
 @contextmanager
-def notes() -> Iterator[None]:
-    """Warnings meant for the user become one line each on stderr, every time; others stay unseen."""
+def notes(pictures: Sequence[str] = ()) -> Iterator[None]:
+    """Warnings meant for the user become one line each on stderr, every time, with the name of the picture they are about; others stay unseen."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for text in dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning):
+    meant = [warning.message for warning in caught if warning.category in (UserWarning, PresenceWarning)]
+    for text in dict.fromkeys(f"{pictures[w.picture]}: {w.complaint}" if isinstance(w, PresenceWarning) else str(w) for w in meant):
         log.warning("note: %s", text)
 
 

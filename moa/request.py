@@ -105,12 +105,9 @@ class Request:
             number(f"scales.{name}", value, 0, 1)
         _agree(self)
 
-    def batches(self, side: int) -> list[range]:
-        """The seeds of the pictures asked for, by which are drawn together; `side` is the prior's own size in pixels."""
-        pixels = (self.height or side) * (self.width or side)
-        size = self.batch_size or min(4, max(1, 512 * 512 // pixels))
-        seeds = range(self.seed, self.seed + self.count)
-        return [seeds[i : i + size] for i in range(0, self.count, size)]
+    def together(self, side: int) -> int:
+        """How many pictures are drawn at once; `side` is that of the prior's own pictures, in pixels."""
+        return self.batch_size or min(4, max(1, 512 * 512 // ((self.height or side) * (self.width or side))))
 
     def record(self) -> dict:
         """What a saved picture remembers."""

@@ -55,19 +55,38 @@ def test_a_seed_gives_its_picture_again_and_overwrites_none(infer):
 def test_pictures_drawn_one_by_one_are_those_drawn_together(infer, caplog):
     caplog.set_level("INFO", "moa.infer")
     together = infer(*BOTH, "count=3", "batch_size=2", "overlay=false")
+    assert [read_settings(path)["drawn_with"] for path in together] == [[0, 1], [0, 1], [2]]
     alone = infer(*BOTH, "count=3", "batch_size=1", "overlay=false")
     assert [line for line in caplog.messages if "a picture" in line][0].startswith("seeds 0 to 1 in ")
     for one, other in zip(together, alone, strict=True):
         assert np.abs(pixels(one).astype(int) - pixels(other)).max() <= 1
 
 
-@pytest.mark.parametrize(("sizes", "batches"), [({}, [4, 2]), ({"height": 512, "width": 256}, [2, 2, 2]), ({"height": 1024}, [2, 2, 2]), ({"batch_size": 5}, [5, 1])])
-def test_small_pictures_are_drawn_together(sizes, batches):
+@pytest.mark.parametrize(("sizes", "together"), [({}, 4), ({"height": 512, "width": 256}, 2), ({"height": 1024, "width": 1024}, 1), ({"batch_size": 5}, 5)])
+def test_small_pictures_are_drawn_together(sizes, together):
     values = OmegaConf.to_container(OmegaConf.load(CONF / "infer.yaml"))
     values = {name: value for name, value in values.items() if name not in ("defaults", "hydra")} | sizes
-    request = read_request(values | {"prior": {"path": "models/tiny", "dtype": "float32", "variant": None}, "count": 6, "seed": 3})
-    seeds = request.batches(128)
-    assert [len(batch) for batch in seeds] == batches and [seed for batch in seeds for seed in batch] == list(range(3, 9))
+    request = read_request(values | {"prior": {"path": "models/tiny", "dtype": "float32", "variant": None}})
+    assert request.together(128) == together
+
+
+def test_notes_name_the_seed_they_are_about(infer, caplog):
+    infer(*BOTH, "routing.alice=[0,0,1,1]", "count=2", "seed=5", "overlay=false")
+    said = [line for line in caplog.messages if "<alice> got" in line]
+    assert [line[:27] for line in said] == ["note: seed 5: <alice> got 0", "note: seed 6: <alice> got 0"]
+
+
+def test_too_little_memory_says_what_to_set(infer, monkeypatch):
+    from moa.pipelines.sd import MoAStableDiffusionPipeline
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(MoAStableDiffusionPipeline, "__call__", full)
+    with pytest.raises(ValueError, match=r"not enough to draw 2 at once.*set batch_size=1"):
+        infer(*BOTH, "count=2")
+    with pytest.raises(ValueError, match=r"draw 1 at once.*smaller height and width"):
+        infer(*BOTH)
 
 
 def test_without_subjects_the_prior_draws_alone_and_no_adapter_is_read(infer, people):

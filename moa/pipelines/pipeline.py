@@ -16,7 +16,7 @@ from moa.prior.load import explained, family_of, find_model
 from moa.prompt.encoder import SubjectEncoder
 from moa.prompt.placeholders import names_in
 from moa.prompt.subject import SubjectEmbedding
-from moa.where.presence import complaint, leads, subject_maps
+from moa.where.presence import complaints, subject_maps
 from moa.where.recorder import Recorder
 from moa.where.subjects import Subjects
 
@@ -77,18 +77,15 @@ class MoAPipeline(MoALoaderMixin):
             return super().__call__(prompt, *args, **stock)
         texts = [p.text for p in plan.prompts]
         copies = call.get("num_images_per_prompt") or 1
-        recorder = self._recorder(plan, copies, output_routing)
-        with self.moa.subjects(self._subjects(plan, copies), recorder):
+        acting, recorder = self._subjects(plan, copies), self._recorder(plan, copies, output_routing)
+        with self.moa.subjects(acting, recorder):
             answer = super().__call__(texts if isinstance(prompt, list) else texts[0], *args, **stock)
-        maps = subject_maps(recorder, plan.placed, copies, {n: a.config.tokens for n, a in self.moa_adapters.items()})
-        for number, row in enumerate(maps):
-            where = f"In picture {number + 1} of {len(maps)}, " if len(maps) > 1 else ""
-            owned = zip(row, leads(torch.stack(list(row.values()))) > 0, strict=True) if row else ()
-            for problem in filter(None, (complaint(name, mask) for name, mask in owned)):
-                warnings.warn(where + problem, stacklevel=2)
+        maps = subject_maps(recorder, acting, {name: adapter.config.tokens for name, adapter in self.moa_adapters.items()})
+        for problem in complaints(maps, acting):
+            warnings.warn(problem, stacklevel=2)
         if not call.get("return_dict", True):
             return answer
-        shown = {True: recorder.routing(), "full": recorder.full, False: None}[output_routing]
+        shown = recorder.full if output_routing == "full" else recorder.routing() if output_routing else None
         return MoAOutput(answer.images, getattr(answer, "nsfw_content_detected", None), shown, recorder.experts, maps if output_routing else None)
 
     @contextmanager

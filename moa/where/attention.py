@@ -45,7 +45,11 @@ def take(tensors: tuple[Tensor | None, ...], first: int, rows: Rows) -> tuple[Te
 
 def spread(values: Float[Tensor, "r n"], rows: Rows, count: int, fill: float) -> Float[Tensor, "s n"]:
     """Values of some of `count` rows in their places, `fill` in the others'."""
-    return values if rows is None else values.new_full((count, *values.shape[1:]), fill).index_copy(0, rows, values)
+    if rows is None:
+        return values
+    spread = values.new_full((count, *values.shape[1:]), fill)
+    spread[rows] = values
+    return spread
 
 
 def room_for(text: Float[Tensor, "r l d"], length: int) -> Float[Tensor, "r l2 d"]:
@@ -65,7 +69,7 @@ def resize(maps: Float[Tensor, "b s h w"], grid: tuple[int, int]) -> Float[Tenso
 
 
 def token_bias(
-    expert: ExpertContext, prompt_length: int, grid: tuple[int, int]
+    expert: ExpertContext, prompt_length: int, grid: tuple[int, int], dtype: torch.dtype
 ) -> Float[Tensor, "r 1 n l"] | None:
     """-inf on appended slots a row does not use, and on subject tokens outside the region drawn for them."""
     if not expert.padded and expert.regions is None:
@@ -79,7 +83,7 @@ def token_bias(
         inside = resize(expert.regions, grid) > 0.5
     index = expert.position.unsqueeze(-1).expand_as(inside)
     allowed = allowed.scatter(1, index, inside)[:, : expert.length]
-    bias = torch.zeros(allowed.shape, device=device).masked_fill(~allowed, float("-inf"))
+    bias = torch.zeros(allowed.shape, dtype=dtype, device=device).masked_fill(~allowed, float("-inf"))
     return rearrange(bias, "r l n -> r 1 n l")
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Rows = Int[Tensor, " r"] | None  # of a batch: these, or every one
+Rows = slice | Int[Tensor, " r"] | None  # of a batch: these, or every one
 T = TypeVar("T")
 
 

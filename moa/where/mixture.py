@@ -91,11 +91,10 @@ class MixtureOfAttention:
         if text is None:
             return attend(q, k + branch.k_delta(x), v + branch.v_delta(x), self.heads, self.scale, mask)
         k, v = self._subject_keys_values(expert, moa, text, k, v)
-        bias = moa.once(("bias", expert.name, *grid), lambda: token_bias(expert, text.shape[1], grid))
+        bias = moa.once(("bias", expert.name, *grid), lambda: token_bias(expert, text.shape[1], grid, q.dtype))
         if mask is not None:
             mask = F.pad(mask, (0, expert.length - text.shape[1]))
-            bias = mask if bias is None else mask + bias
-        bias = None if bias is None else bias.to(q.dtype)
+            bias = mask.to(q.dtype) if bias is None else mask.to(q.dtype) + bias
         if moa.trace is None or self.site not in moa.trace.attention_sites:
             return attend(q, k, v, self.heads, self.scale, bias)
         heads, shown = attend_and_show(q, k, v, self.heads, self.scale, bias)
@@ -149,9 +148,10 @@ class MixtureOfAttention:
             logits = torch.stack([self._logits(x, e, grid, moa) for e in experts], dim=-1)
         shares = blend(logits, hard=any(self.router[e.name].hard for e in experts))
         if any(e.drawn is not None for e in experts):
-            shares = override(shares, *lay_drawn(experts, shares, grid))
+            drawn = moa.once(("drawn", *(e.name for e in experts), *grid), lambda: lay_drawn(experts, shares, grid))
+            shares = override(shares, *drawn)
         if any(e.scale != 1 for e in experts):
-            shares = shares * shares.new_tensor([e.scale for e in experts])
+            shares = torch.stack([share * e.scale for share, e in zip(shares.unbind(-1), experts, strict=True)], dim=-1)
         if moa.trace is not None:
             columns = dict(zip([e.name for e in experts], shares.unbind(-1), strict=True))
             nothing = torch.zeros_like(shares[..., 0])

@@ -1,5 +1,7 @@
 """Did every subject get drawn, once? Read off the routing maps of a run; nothing of this is in the paper."""
 
+from collections.abc import Iterator, Mapping
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
@@ -7,35 +9,32 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from moa.where.recorder import Recorder
-from moa.where.subjects import Placed
+from moa.where.subjects import Subjects
 
 ALMOST_NOTHING = 0.01  # of the picture
 SECOND_REGION = 0.35  # of the largest
 
 
-def subject_maps(
-    recorder: Recorder, placed: list[list[Placed]], copies: int, tokens: dict[str, int]
-) -> list[dict[str, Float[Tensor, "h w"]]]:
+def subject_maps(recorder: Recorder, subjects: Subjects, tokens: Mapping[str, int]) -> list[dict[str, Float[Tensor, "h w"]]]:
     """Where each named subject of each picture is, 0..1: its expert's weight, shared out by the attention to its tokens.
 
-    `tokens` is the number of tokens a subject has in each adapter.
+    `tokens` is the number of tokens a subject has in each adapter. A subject of no strength is nowhere.
     """
     routing = recorder.routing()
     rows: list[dict[str, Tensor]] = [{} for _ in range(recorder.rows)]
     if routing is None:
         return rows
+    for row, maps in enumerate(rows):
+        maps.update({p.name: torch.zeros_like(routing[row, 0]) for p in subjects.prompts[row // subjects.images_per_prompt]})
     for column, adapter in enumerate(recorder.experts, start=1):
-        drawn = [row for row in range(recorder.rows) if any(p.adapter == adapter for p in placed[row // copies])]
         shown = recorder.attention(adapter)
-        for index, row in enumerate(drawn):
-            own = [p for p in placed[row // copies] if p.adapter == adapter]
+        for index, (row, own) in enumerate(subjects.rows_of(adapter)):
             share = torch.ones(len(own), *routing.shape[-2:], device=routing.device)
-            if shown is not None and index < len(shown):
+            if shown is not None:
                 by_subject = reduce(shown[index], "(s k) h w -> s h w", "sum", k=tokens[adapter])[: len(own)]
                 share = by_subject / by_subject.sum(0, keepdim=True).clamp(min=1e-9)
             for s, p in enumerate(own):
-                found = routing[row, column] * share[s]
-                rows[row][p.name] = torch.maximum(rows[row][p.name], found) if p.name in rows[row] else found
+                rows[row][p.name] = torch.maximum(rows[row][p.name], routing[row, column] * share[s])
     return rows
 
 
@@ -72,3 +71,21 @@ def complaint(name: str, mask: Bool[Tensor, "h w"]) -> str | None:
     if len(sizes) > 1 and sizes[1] >= SECOND_REGION * sizes[0]:
         return f"<{name}> was drawn in {sum(s >= SECOND_REGION * sizes[0] for s in sizes)} separate regions and may appear twice; try another seed, or say where with {say_where(name)}."
     return None
+
+
+class PresenceWarning(UserWarning):
+    """A subject that may be missing from a picture (counted from 0) of a call, or be there twice."""
+
+    def __init__(self, complaint: str, picture: int, pictures: int):
+        super().__init__(complaint if pictures == 1 else f"In picture {picture + 1} of {pictures}, {complaint}")
+        self.complaint, self.picture = complaint, picture
+
+
+def complaints(maps: list[dict[str, Float[Tensor, "h w"]]], subjects: Subjects) -> Iterator[PresenceWarning]:
+    """What is wrong with the subjects of each picture, of those that have any strength."""
+    for picture, row in enumerate(maps):
+        acting = {p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if subjects.strength(p) > 0}
+        owned = leads(torch.stack(list(row.values()))) > 0 if row else ()
+        for name, mask in zip(row, owned, strict=True):
+            if name in acting and (problem := complaint(name, mask)):
+                yield PresenceWarning(problem, picture, len(maps))

@@ -19,8 +19,7 @@ def to_map(values: Float[Tensor, "b n e"], size: tuple[int, int]) -> Float[Tenso
 class Recorder:
     """Gathers the traces of a run, call by call, into means; `full` keeps every layer and step.
 
-    `attention_sites` are the cross-attention layers asked which pixel belongs to which subject; `rows` is the number of
-    pictures (the conditional half of the batch comes last).
+    `attention_sites` are the cross-attention layers asked which pixel belongs to which subject; `rows` is the number of pictures.
     """
 
     def __init__(self, experts: tuple[str, ...], rows: int, *, attention_sites: frozenset[str] = frozenset(), full: bool = False):
@@ -45,7 +44,7 @@ class Recorder:
             return
         (trace, experts), self._open = self._open, None
         for site, weights in trace.weights.items():
-            weights = self._by_expert(weights[-self.rows :].detach(), experts)
+            weights = self._by_expert(weights.detach(), experts)
             total, count = self._weights.get(site, (0, 0))
             self._weights[site] = total + weights, count + 1
             if self.full is not None:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from moa.prompt.fusion import SubjectFusion
-from moa.where.context import ExpertContext
+from moa.where.context import ExpertContext, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,16 @@ class Subjects:
     train_timesteps: int = 1000
     cache: dict[tuple, Any] | None = None
     _made: dict = field(default_factory=dict)
-    _text: Tensor | None = None
+    _run: tuple[Tensor, list[float]] | None = None
     _steps: tuple[Tensor | None, list[float]] = (None, [])
 
     @property
     def adapters(self) -> list[str]:
         """The adapters that have something to draw, in order of appearance."""
-        return list(dict.fromkeys(p.adapter for prompt in self.prompts for p in prompt if self._strength(p) > 0))
+        return list(dict.fromkeys(p.adapter for prompt in self.prompts for p in prompt if self.strength(p) > 0))
 
-    def _strength(self, placed: Placed) -> float:
+    def strength(self, placed: Placed) -> float:
+        """How strongly a mention acts, 0 (not at all) to 1: its own scale and its adapter's."""
         return placed.scale * self.scale.get(placed.adapter, 1.0)
 
     def first(self, batch: int) -> int:
@@ -72,7 +73,7 @@ class Subjects:
         """The rows, counted from `first`, that mention this adapter's subjects, and which."""
         rows = []
         for row in range(len(self.prompts) * self.images_per_prompt):
-            placed = [p for p in self.prompts[row // self.images_per_prompt] if p.adapter == adapter and self._strength(p) > 0]
+            placed = [p for p in self.prompts[row // self.images_per_prompt] if p.adapter == adapter and self.strength(p) > 0]
             if placed:
                 rows.append((row, placed))
         return rows
@@ -91,18 +92,23 @@ class Subjects:
         if not (start <= done < end or (end == 1 and done >= start)):
             return ()
         shared = step is not None and self.cache is not None
-        if text is not self._text or not shared:
-            self._made.clear()
-            if self.cache is not None:
-                self.cache.clear()
-            self._text = text
-        times = timestep.new_tensor(steps) if shared else timestep[first:]
+        self._keep((text, steps) if shared else None)
         for name in self.adapters:
             if name not in self._made:
+                times = timestep.new_tensor(steps) if shared else timestep[first:]
                 self._made[name] = make_expert(
                     name, self.rows_of(name), fusions[name], layers[name], times, text[first:], self.scale.get(name, 1.0), shared=shared
                 )
         return tuple(replace(self._made[name], step=step if shared else 0) for name in self.adapters)
+
+    def _keep(self, run: tuple[Tensor, list[float]] | None) -> None:
+        """Drop what was made for another prompt or other steps than these; None keeps nothing, not even for the next call."""
+        same = run is not None and self._run is not None and run[0] is self._run[0] and run[1] == self._run[1]
+        if not same:
+            self._made.clear()
+            if self.cache is not None:
+                self.cache.clear()
+        self._run = run
 
     def _steps_of_run(self) -> list[float]:
         """The times of all steps, read off the device once a run; none where they are not known."""
@@ -142,7 +148,7 @@ def make_expert(
     regions, drawn, undrawn = lay_regions(rows, most, fusion.tokens, text.device)
     return ExpertContext(
         name=name,
-        rows=None if len(rows) == len(text) else torch.tensor([row for row, _ in rows], device=text.device),
+        rows=pick([row for row, _ in rows], len(text), text.device),
         tokens=rearrange(laid, "t l r s k d -> t l r (s k) d"),
         layer=layer,
         step=0,
@@ -154,6 +160,15 @@ def make_expert(
         drawn=drawn,
         undrawn=undrawn,
     )
+
+
+def pick(rows: list[int], count: int, device: torch.device) -> Rows:
+    """Rows of a batch of `count` as an index: None for all of them, a slice where they follow one another."""
+    if len(rows) == count:
+        return None
+    if rows == list(range(rows[0], rows[-1] + 1)):
+        return slice(rows[0], rows[-1] + 1)
+    return torch.tensor(rows, device=device)
 
 
 def lay_positions(

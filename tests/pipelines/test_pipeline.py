@@ -206,6 +206,17 @@ def test_a_handle_works_in_other_stock_pipelines(pipe, picture):
     assert np.array_equal(other("a person at night", generator=seed(), **call).images, plain)
 
 
+def test_of_two_subjects_one_of_no_strength_is_nowhere(pipe, picture):
+    pipe.set_moa_scale({"alice": 0.0})
+    prompts, subjects = ["<bob> and <alice>", "<alice>", "<alice> by <bob>"], {"alice": picture, "bob": picture}
+    out = pipe(prompts, subjects=subjects, output_routing=True, generator=[seed(i) for i in range(3)], **CALL)
+    assert [list(maps) for maps in out.subject_maps] == [["bob", "alice"], ["alice"], ["alice", "bob"]]
+    for maps, (text, number) in zip(out.subject_maps[::2], [("<bob> and a person", 0), ("a person by <bob>", 2)], strict=True):
+        alone = pipe(text, subjects={"bob": picture}, output_routing=True, generator=seed(number), **CALL).subject_maps[0]
+        assert not maps["alice"].any() and maps["bob"].max() > 0.1
+        torch.testing.assert_close(maps["bob"], alone["bob"], rtol=1e-3, atol=1e-3)
+
+
 def test_presence_warnings(pipe, picture):
     box = {"alice": (0, 0, 1, 1)}
     with pytest.warns(UserWarning, match="<alice> got 0.0 % of the picture"):

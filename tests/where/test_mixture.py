@@ -95,6 +95,18 @@ def test_sampling_with_a_cache_equals_calls_without(family):
     assert cached.cache
 
 
+def test_a_time_that_is_no_step_of_the_run_is_made_on_its_own(family):
+    """As where a pipeline with a scheduler of its own calls the UNet: between known steps, and after the steps have changed."""
+    scene = make_scene(family, tokens=2)
+    steps = torch.tensor([900, 500, 100])
+    mixed = both(timesteps=lambda: steps, cache={})
+    for t in (500, 450, 500, 100):
+        torch.testing.assert_close(scene.answer(mixed, timestep=torch.tensor(t)), scene.answer(both(), timestep=torch.tensor(t)), rtol=1e-5, atol=1e-6)
+    steps = torch.tensor([900, 700, 500, 300, 100])
+    t = torch.tensor(300)
+    torch.testing.assert_close(scene.answer(mixed, timestep=t), scene.answer(both(), timestep=t), rtol=1e-5, atol=1e-6)
+
+
 def test_a_changed_prompt_empties_the_cache(family):
     scene = make_scene(family)
     cached = both(timesteps=lambda: torch.tensor([500]), cache={})
