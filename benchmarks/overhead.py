@@ -22,7 +22,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from moa.where import MoAAdapter, mount, remove
-from moa.where.subjects import Placed, Subjects
+from moa.where.layout import Placed
+from moa.where.subjects import Subjects
 
 SHAPES = {
     "tiny": dict(

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from moa.where import MoAAdapter, mount
+from moa.where.layout import Placed
 from moa.where.router import MLPRouter
-from moa.where.subjects import Placed, Subjects
+from moa.where.subjects import Subjects
 
 from families import make_unet, unet_call
 

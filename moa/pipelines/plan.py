@@ -14,7 +14,7 @@ from moa.prompt.encoder import SubjectEncoder
 from moa.prompt.placeholders import PlainPrompt, fill, locate, names_in
 from moa.prompt.subject import SubjectEmbedding
 from moa.where.config import MoAConfig
-from moa.where.subjects import Placed
+from moa.where.layout import Placed
 
 Picture = str | Image.Image
 SubjectInput = SubjectEmbedding | Picture | Sequence[Picture]

@@ -5,6 +5,11 @@ import threading
 from types import FrameType, TracebackType
 
 
+def deafen(worker: int) -> None:
+    """Ctrl-C goes to the whole group of processes, but only the loop acts on it: a data worker ends with the loop, not before its last step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class Interruption:
     """While active, the first SIGINT or SIGTERM sets `asked`; a second one acts as usual, at once. Elsewhere than in the main thread: never asked."""
 

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from moa.training.interruption import Interruption
+from moa.training.interruption import Interruption, deafen
 from moa.training.learner import Learner
 from moa.training.order import StepBatches
 from moa.training.run_state import RunState
@@ -89,7 +89,7 @@ def train(
         processes=accelerator.num_processes, rank=accelerator.process_index,
     )  # fmt: skip
     collate = getattr(objective, "collate", None) or getattr(data, "collate", None)
-    loader = iter(DataLoader(data, batch_sampler=batches, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0))
+    loader = iter(DataLoader(data, batch_sampler=batches, collate_fn=collate, num_workers=workers, worker_init_fn=deafen))
     model, optimizer = accelerator.prepare(objective, state.optimizer)
     state.attach(accelerator)
     learner = Learner(accelerator, model, optimizer, loader, state.parameters, seed=seed, parts=accumulate, clip_norm=clip_norm)

@@ -1,6 +1,8 @@
 """The loop: exact resumption, what trains, what stops it, what it reports."""
 
 import logging
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -189,3 +191,22 @@ def test_ctrl_c_saves_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert last == 3 and checkpoint.latest(tmp_path / "checkpoints").name == "step_00000004"
     assert "interrupted" in caplog.text
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_reaches_the_data_workers_too_and_harms_nothing(tmp_path: Path) -> None:
+    """A terminal sends it to every process of the group."""
+    settings, last = SMALL | {"schedule": "constant"}, 0
+    for report in train(Toy(), Ramp(), out=tmp_path / "cut", workers=1, **(settings | {"steps": 1000})):
+        last = report.step
+        if last == 3:
+            (worker,) = multiprocessing.active_children()
+            os.kill(worker.pid, signal.SIGINT)
+            worker.join(0.5)
+            assert worker.is_alive()
+        if last == 6:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.01)
+    assert last == 6 and checkpoint.latest(tmp_path / "cut" / "checkpoints").name == "step_00000007"
+    run(Toy(), tmp_path / "cut", **(settings | {"steps": 9}), workers=1, resume="latest")
+    run(Toy(), tmp_path / "whole", **(settings | {"steps": 9}))
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))

@@ -7,8 +7,9 @@ from diffusers.models.attention_processor import Attention, AttnProcessor, Slice
 from moa.where import Trace, mount, remove
 from moa.where.attention import attend, attend_and_show, place, room_for
 from moa.where.context import grid_of
+from moa.where.layout import Placed
 from moa.where.router import ConstantRouter, HardRouter, MaskRouter
-from moa.where.subjects import Placed, Subjects
+from moa.where.subjects import Subjects
 
 from experts import alice, features, make_adapter, make_scene
 from families import make_unet, unet_call

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import re
-import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -78,11 +78,20 @@ def _kept(path: Path, who: Identity, state: State) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         png = _draw(who, state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(png)
-    os.replace(file.name, path)  # atomic: other workers see all of it or nothing
+    with suppress(OSError):  # a full disk or a read-only folder: the picture is drawn again the next time
+        _keep(path, png)
     return png
+
+
+def _keep(path: Path, png: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(png)
+        os.replace(part, path)  # atomic: other workers see all of it or nothing
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @lru_cache(maxsize=1024)

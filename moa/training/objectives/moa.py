@@ -22,9 +22,10 @@ from moa.training.previews import save_previews
 from moa.training.subject_batch import SubjectBatch, collate, shrink
 from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
+from moa.where.layout import Placed
 from moa.where.recorder import to_map
 from moa.where.sites import inner_sites
-from moa.where.subjects import Placed, Subjects
+from moa.where.subjects import Subjects
 
 log = logging.getLogger(__name__)
 

@@ -1,5 +1,7 @@
 """The dataset: reproducible, exact, the same with or without a cache and in every worker."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader
@@ -39,6 +41,17 @@ def test_examples_do_not_depend_on_cache_order_or_process(world, examples, cache
     assert all(same(again[i], examples[i]) for i in (7, 2, 23))
     loader = DataLoader(world, batch_size=4, num_workers=2, collate_fn=list)
     assert all(same(a, b) for a, b in zip((e for batch in loader for e in batch), examples, strict=True))
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(world, examples, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    sprite.cache_clear()
+    again = World("test", references=1, placeholders="some", identities=12, length=24, cache=tmp_path)
+    assert np.array_equal(again[0].image, examples[0].image)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_picture_does_not_depend_on_references_or_placeholders(world, examples, cache):
