@@ -1,8 +1,6 @@
-"""From a checked request to picture files: opening the pipeline, drawing, saving."""
+"""From a checked request to pictures: opening the pipeline, drawing, one picture or sheet after another."""
 
-import json
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +11,11 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from moa._version import __version__
 from moa.data.images import load_image
 from moa.device import find_device
+from moa.picture_files import free_path, save
 from moa.pipelines import MoAPipeline
 from moa.pipelines.overlay import Row, fit, overlay, sheet, spotlight
 from moa.pipelines.plan import with_noun
@@ -28,7 +26,6 @@ from moa.where import MoAAdapter
 from moa.where.presence import PresenceWarning
 
 log = logging.getLogger("moa.infer")
-CHUNK = "moa"
 
 
 def open_pipeline(request: Request) -> MoAPipeline:
@@ -108,8 +105,8 @@ def call(
                 num_images_per_prompt=1 if many else len(seeds), generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             )  # fmt: skip
         except torch.OutOfMemoryError:
-            help = "set batch_size=1" if len(seeds) > 1 else "give a smaller height and width, or prior.dtype=float16"
-            raise ValueError(f"The memory of {pipe.device} is not enough to draw {len(seeds)} at once (batch_size={request.batch_size}); {help}.") from None
+            remedy = "set batch_size=1" if len(seeds) > 1 else "give a smaller height and width, or prior.dtype=float16"
+            raise ValueError(f"The memory of {pipe.device} is not enough to draw {len(seeds)} at once (batch_size={request.batch_size}); {remedy}.") from None
 
 
 def batched(items: Sequence, size: int) -> Iterator[Sequence]:
@@ -151,32 +148,6 @@ def maps_of(answer) -> list[dict[str, np.ndarray]]:
 def title(prompt: str) -> str:
     """What a prompt says besides its subjects."""
     return prompt.replace("<a> and <b>", "").replace("<a>", "").strip(" ,")
-
-
-def free_path(out: Path, seed: int) -> Path:
-    """seed_7.png, or seed_7_2.png and so on where that is taken: no picture is overwritten."""
-    names = (f"seed_{seed}{'' if n == 1 else f'_{n}'}.png" for n in range(1, sys.maxsize))
-    return next(out / name for name in names if not (out / name).exists())
-
-
-def save(image: Image.Image, path: Path, settings: dict) -> None:
-    """Writes a PNG with its settings as JSON in the text chunk "moa", and the prompt in one of its own."""
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add_text("Software", f"moa {__version__}")
-    chunks.add_text("prompt", settings["prompt"] or "")
-    chunks.add_text(CHUNK, json.dumps(settings, ensure_ascii=False))
-    image.save(path, pnginfo=chunks)
-
-
-def read_settings(path: str | Path) -> dict:
-    """The settings that a picture was drawn with.
-
-    Errors: ValueError for a picture without them.
-    """
-    with Image.open(path) as image:
-        if CHUNK not in image.info:
-            raise ValueError(f"{str(path)!r} has no settings in it; give a PNG drawn by infer.py, as it was saved.")
-        return json.loads(image.info[CHUNK])
 
 
 @contextmanager

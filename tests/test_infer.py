@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from moa.cli import CONF
-from moa.drawing import read_settings, title
+from moa.drawing import title
+from moa.picture_files import read_settings
 from moa.request import Request, read_request
 
 ROOT = Path(__file__).parents[1]

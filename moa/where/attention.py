@@ -47,9 +47,9 @@ def spread(values: Float[Tensor, "r n"], rows: Rows, count: int, fill: float) ->
     """Values of some of `count` rows in their places, `fill` in the others'."""
     if rows is None:
         return values
-    spread = values.new_full((count, *values.shape[1:]), fill)
-    spread[rows] = values
-    return spread
+    whole = values.new_full((count, *values.shape[1:]), fill)
+    whole[rows] = values
+    return whole
 
 
 def room_for(text: Float[Tensor, "r l d"], length: int) -> Float[Tensor, "r l2 d"]:

@@ -79,11 +79,11 @@ def _kept(path: Path, who: Identity, state: State) -> bytes:
     except FileNotFoundError:
         png = _draw(who, state)
     with suppress(OSError):  # a full disk or a read-only folder: the picture is drawn again the next time
-        _keep(path, png)
+        _write(path, png)
     return png
 
 
-def _keep(path: Path, png: bytes) -> None:
+def _write(path: Path, png: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -1,0 +1,37 @@
+"""Drawn pictures as files: PNGs that remember their settings, none overwritten."""
+
+import json
+import sys
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+from moa._version import __version__
+
+CHUNK = "moa"
+
+
+def free_path(out: Path, seed: int) -> Path:
+    """seed_7.png, or seed_7_2.png and so on where that is taken: no picture is overwritten."""
+    names = (f"seed_{seed}{'' if n == 1 else f'_{n}'}.png" for n in range(1, sys.maxsize))
+    return next(out / name for name in names if not (out / name).exists())
+
+
+def save(image: Image.Image, path: Path, settings: dict) -> None:
+    """Writes a PNG with its settings as JSON in the text chunk "moa", and the prompt in one of its own."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("Software", f"moa {__version__}")
+    chunks.add_text("prompt", settings["prompt"] or "")
+    chunks.add_text(CHUNK, json.dumps(settings, ensure_ascii=False))
+    image.save(path, pnginfo=chunks)
+
+
+def read_settings(path: str | Path) -> dict:
+    """The settings that a picture was drawn with.
+
+    Errors: ValueError for a picture without them.
+    """
+    with Image.open(path) as image:
+        if CHUNK not in image.info:
+            raise ValueError(f"{str(path)!r} has no settings in it; give a PNG drawn by infer.py, as it was saved.")
+        return json.loads(image.info[CHUNK])
