@@ -1,6 +1,8 @@
 """What the command lines share: errors as one paragraph, run folders, the folder of the configuration."""
 
+import errno
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -8,7 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CONF = Path(__file__).parent / "conf"
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from moa.places import embedded
+
+CONF = embedded("conf")
 MEGABYTE = 2**20
 
 
@@ -19,12 +26,38 @@ def choices(group: str) -> list[str]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns a ValueError or OSError into its message, one paragraph on stderr, and exit code 2; anything else keeps its traceback."""
+    """Turns an error that a user can mend into its message, one paragraph on stderr, and exit code 2; Ctrl-C into exit code 130.
+
+    Anything else is a fault of ours and keeps its traceback.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's errors come here too
     try:
         yield
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {' '.join(message(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name alone
+            raise
+        print(f"error: {' '.join(str(error).split())[:200]} ... Set a smaller batch_size, or a smaller model or picture.", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def message(error: Exception) -> str:
+    """What an error says to a user: the cause, and what to do where its author did not say."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        return f"There is no {group or 'configuration'} {name!r}; choose one of {', '.join(error.options)}."
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read as name=value; put the value in quotes that Hydra sees, as in \"name='a, (b)'\"."
+    if isinstance(error, ConfigCompositionException):
+        return str(first_cause(error))
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"The disk is full ({error}); nothing already saved is lost. Make room, or give another folder with out=, and go on with resume=latest."
+    return str(error)
 
 
 def show_log() -> None:

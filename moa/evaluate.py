@@ -31,19 +31,19 @@ def run(config: DictConfig, command: str) -> Path:
     return report
 
 
+@plain_errors()
 def main() -> None:
     """The command line."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
     command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
 
     @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="evaluate")
+    @plain_errors()
     def start(config: DictConfig) -> None:
         show_log()
-        with plain_errors():
-            run(config, command)
+        run(config, command)
 
-    with plain_errors():
-        sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=(), files={"prior": choices("prior")}, known=SETTINGS)
+    sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=(), files={"prior": choices("prior")}, known=SETTINGS)
     start()
 
 

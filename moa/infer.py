@@ -68,18 +68,18 @@ def words_for_hydra(words: list[str]) -> list[str]:
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="infer")
+@plain_errors()
 def _hydra_main(config: DictConfig) -> None:
     show_log()
-    with plain_errors():
-        run(config)
+    run(config)
 
 
+@plain_errors()
 def main() -> None:
     """The command line: free text and paths are quoted for Hydra before it reads them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads cost 20 times the work on a busy machine
-    with plain_errors():
-        sys.argv[1:] = words_for_hydra(sys.argv[1:])
+    sys.argv[1:] = words_for_hydra(sys.argv[1:])
     _hydra_main()
 
 

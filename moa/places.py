@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-MODELS = Path(__file__).parent / "models"
+
+def embedded(name: str) -> Path:
+    """The folder `name` beside the package's modules, or, where a checkout has no symbolic links (on Windows, say), the one they would lead to."""
+    inside = Path(__file__).parent / name
+    return inside if inside.is_dir() else inside.parents[1] / name
+
+
+MODELS = embedded("models")
 
 
 def find_model(path: str | Path) -> str:

@@ -15,20 +15,23 @@ TEXT = ("name", "out", "resume", "noun", "train.export", "prior.path", "data.pat
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF.resolve()), config_name="train")
+@plain_errors()
 def _hydra_main(config: DictConfig) -> None:
     show_log()
-    with plain_errors():
-        from moa.training_run import run  # imports torch and diffusers: only now
+    unknown = sorted(set(map(str, config)) - set(SETTINGS))
+    if unknown:
+        raise ValueError(f"There is no setting {unknown[0]!r}; all of them: {', '.join(SETTINGS)}.")
+    from moa.training_run import run  # imports torch and diffusers: only now
 
-        run(config)
+    run(config)
 
 
+@plain_errors()
 def main() -> None:
     """The command line: free text and paths are quoted for Hydra before it reads them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads cost 20 times the work on a busy machine
-    with plain_errors():
-        sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=("data.prompts",), files={"prior": choices("prior")}, known=SETTINGS)
+    sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=("data.prompts",), files={"prior": choices("prior")}, known=SETTINGS)
     _hydra_main()
 
 

@@ -1,11 +1,8 @@
 """A training run: builds the objects that the configuration names, runs the loop and shows it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
-from types import UnionType
-from typing import Union, get_args, get_origin, get_type_hints
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
@@ -13,64 +10,81 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
 from tqdm import tqdm
 
-from moa.cli import first_cause, newest, writable_folder
+from moa.cli import MEGABYTE, first_cause, newest, writable_folder
 from moa.training.checkpoint import step_folders
 from moa.training.cpu import keep_memory
 from moa.training.loop import Report, train
+from moa.training_settings import check_loop, check_nodes
 
 
 def run(config: DictConfig) -> None:
     """Trains what the configuration says. Errors in it are ValueErrors."""
     settings = OmegaConf.to_container(config.train, resolve=True)
     settings.pop("_target_")
-    check_settings(settings, train)
+    check_loop(settings, train)
+    for name in ("data", "objective", "tracker"):
+        check_nodes(plain(config[name]), name)
     if PartialState(cpu=config.train.cpu).device.type == "cpu":
         keep_memory()
     out = run_folder(config)
     if PartialState().is_main_process:
         writable_folder(out)
+        check_export(config.train.export)
     try:
         with PartialState().main_process_first():  # pictures that are not there yet are drawn once
             data = instantiate(config.data)
             objective = instantiate(config.objective)
+        writable_folder(out, needed=checkpoint_bytes(objective) * (config.train.keep + 1))
         trackers = [instantiate(tracker) for tracker in config.tracker.values()]
         reports = instantiate(config.train, objective=objective, data=data, out=out, trackers=trackers, resume=config.resume)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise ValueError(explain(error)) from None
     if PartialState().is_main_process:
         OmegaConf.save(config, out / "config.yaml", resolve=True)
-    follow(reports, config.train.steps)
+    follow(reports, config.train.steps, config.train.max_minutes)
     PartialState().wait_for_everyone()
 
 
-def check_settings(settings: Mapping[str, object], function: Callable) -> None:
-    """ValueError for a setting that the function does not take, or whose value is of another kind than its signature says."""
-    hints = {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
-    for name, value in settings.items():
-        if name not in hints:
-            near = get_close_matches(name, hints, 1)
-            raise ValueError(f"train.{name} is no setting; did you mean train.{near[0] if near else 'steps'}? All are in conf/train.yaml")
-        kinds = kinds_of(hints[name])
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            allowed = " or ".join(kind.__name__.replace("NoneType", "null") for kind in kinds)
-            raise ValueError(f"train.{name}={value!r} is of kind {type(value).__name__}; {allowed} is needed; change train.{name}")
+def plain(node: DictConfig | None) -> object:
+    """A node as dictionaries, lists and values, its interpolations resolved.
+
+    Errors: ValueError for an interpolation that leads nowhere.
+    """
+    try:
+        return None if node is None else OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(explain(error)) from None
 
 
-def kinds_of(hint: object) -> tuple[type, ...]:
-    """The classes whose instances a type hint allows; an int is a float here."""
-    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = tuple(get_origin(part) or part for part in parts)
-    return (*kinds, int) if float in kinds else kinds
+def check_export(export: str | None) -> None:
+    """ValueError unless the folder of the result, or the one it will be made in, can be written to."""
+    if export is None:
+        return
+    if Path(export).is_file():
+        raise ValueError(f"train.export={export!r} is a file; give a folder, which may be there or not.")
+    existing = next(path for path in (Path(export).absolute(), *Path(export).absolute().parents) if path.is_dir())
+    try:
+        writable_folder(existing)
+    except ValueError as error:
+        raise ValueError(f"train.export={export!r} cannot be made: {error}".replace("out=", "train.export=")) from None
 
 
-def follow(reports: Iterable[Report], steps: int | None) -> None:
-    """Runs the generator to its end behind a progress bar with the live losses."""
-    with tqdm(total=steps, disable=None if PartialState().is_main_process else True, unit="step") as bar:
+def checkpoint_bytes(objective: nn.Module) -> int:
+    """At most: the trained parameters, their averages and the optimizer's two moments; and some room for the rest."""
+    return 16 * MEGABYTE + 4 * sum(p.numel() * p.element_size() for p in objective.parameters() if p.requires_grad)
+
+
+def follow(reports: Iterable[Report], steps: int | None, minutes: float | None) -> None:
+    """Runs the generator to its end behind a progress bar of steps, or of minutes where only they end the run, with the live losses."""
+    total = minutes if steps is None else steps
+    shape = "{l_bar}{bar}| " + ("{n:.1f}/{total:g} min" if steps is None else "{n}/{total} steps") + " [{elapsed}<{remaining}{postfix}]"
+    with tqdm(total=total, bar_format=shape, disable=None if PartialState().is_main_process else True) as bar:
         for report in reports:
-            bar.update(report.step - bar.n)
-            bar.set_postfix(loss=f"{report.loss:.4f}", **{name: f"{value:.3g}" for name, value in report.parts.items()})
+            bar.set_postfix(step=report.step, loss=f"{report.loss:.4f}", **{name: f"{value:.3g}" for name, value in report.parts.items()}, refresh=False)
+            bar.update(min(report.minutes if steps is None else report.step, total) - bar.n)
 
 
 def run_folder(config: DictConfig) -> Path:

@@ -1,9 +1,9 @@
-"""Which device a setting names."""
+"""Which device and precision a setting names."""
 
 import pytest
 import torch
 
-from moa.device import find_device
+from moa.device import find_device, find_precision
 
 
 @pytest.mark.parametrize(("cards", "best"), [(0, "cpu"), (2, "cuda")])
@@ -22,3 +22,16 @@ def test_a_device_that_is_not_here(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=f"device='{name}' is not here; choose one of auto, "):
         find_device(name)
+
+
+@pytest.mark.parametrize(("can", "chosen"), [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "no"), ({}, "no")])
+def test_auto_precision_on_a_processor(monkeypatch, can, chosen):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
+    assert find_precision("auto", torch.device("cpu")) == chosen
+    assert find_precision("bf16", torch.device("cpu")) == "bf16" and find_precision("auto", torch.device("mps")) == "no"
+
+
+@pytest.mark.parametrize(("can", "chosen"), [(True, "bf16"), (False, "fp16")])
+def test_auto_precision_on_a_card(monkeypatch, can, chosen):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: can)
+    assert find_precision("auto", torch.device("cuda")) == chosen

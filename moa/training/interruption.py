@@ -6,8 +6,10 @@ from types import FrameType, TracebackType
 
 
 def deafen(worker: int) -> None:
-    """Ctrl-C goes to the whole group of processes, but only the loop acts on it: a data worker ends with the loop, not before its last step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C and a scheduler's SIGTERM go to the whole group of processes, but only the loop acts on them: a data worker ends with the loop, not
+    before its last step."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Interruption:

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from moa.device import find_precision
 from moa.training.interruption import Interruption, deafen
 from moa.training.learner import Learner
 from moa.training.order import StepBatches
 from moa.training.run_state import RunState
-from moa.training.schedule import learning_rate_factor, progress
+from moa.training.schedule import check_end, learning_rate_factor, progress
 from moa.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -75,10 +76,9 @@ def train(
     `resume` is none, latest (of `out`) or a checkpoint's path. Ctrl-C saves and ends the run. ValueError names what is wrong in the settings,
     the loss part that is not finite, or the damaged file; earlier checkpoints stay.
     """
-    if steps is None and max_minutes is None:
-        raise ValueError("neither steps nor max_minutes is given, so the run would never end; set one of them")
+    check_end(steps, max_minutes)
     AcceleratorState._reset_state()  # a process-wide singleton: an earlier run's precision would stay
-    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    accelerator = Accelerator(mixed_precision=find_precision(precision, PartialState(cpu=cpu).device), cpu=cpu)
     state = RunState(
         objective.to(accelerator.device), Path(out), seed=seed, batch_size=batch_size, ema_decay=ema_decay,
         weight_decay=weight_decay, betas=betas, trackers=trackers if accelerator.is_main_process else (), keep=keep,

@@ -23,8 +23,14 @@ def learning_rate_factor(schedule: str, *, step: int, warmup_steps: int, progres
     return warmup
 
 
+def check_end(steps: int | None, max_minutes: float | None) -> None:
+    """ValueError unless something ends the run."""
+    if steps is None and max_minutes is None:
+        raise ValueError("neither steps nor max_minutes is given, so the run would never end; set one of them")
+
+
 def progress(*, step: int, steps: int | None, minutes: float, max_minutes: float | None) -> float:
     """The part of the run that is over, in [0, 1]: by steps or by minutes, whichever is further."""
-    by_steps = step / steps if steps else float(steps == 0)
-    by_minutes = minutes / max_minutes if max_minutes else float(max_minutes == 0)
+    by_steps = 0.0 if steps is None else step / steps if steps > 0 else 1.0
+    by_minutes = 0.0 if max_minutes is None else minutes / max_minutes if max_minutes > 0 else 1.0
     return min(1.0, max(by_steps, by_minutes))

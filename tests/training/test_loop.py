@@ -180,31 +180,33 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
     assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
 
 
-def test_ctrl_c_saves_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture, number: signal.Signals) -> None:
     caplog.set_level(logging.WARNING)
-    last, before = 0, signal.getsignal(signal.SIGINT)
+    last, before = 0, signal.getsignal(number)
     for report in train(Toy(), Ramp(), out=tmp_path, **(SMALL | {"steps": 1000})):
         last = report.step
         if last == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             time.sleep(0.01)
     assert last == 3 and checkpoint.latest(tmp_path / "checkpoints").name == "step_00000004"
     assert "interrupted" in caplog.text
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
-def test_ctrl_c_reaches_the_data_workers_too_and_harms_nothing(tmp_path: Path) -> None:
-    """A terminal sends it to every process of the group."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_data_workers_too_and_harms_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """A terminal sends SIGINT to every process of the group, a scheduler SIGTERM."""
     settings, last = SMALL | {"schedule": "constant"}, 0
     for report in train(Toy(), Ramp(), out=tmp_path / "cut", workers=1, **(settings | {"steps": 1000})):
         last = report.step
         if last == 3:
             (worker,) = multiprocessing.active_children()
-            os.kill(worker.pid, signal.SIGINT)
+            os.kill(worker.pid, number)
             worker.join(0.5)
             assert worker.is_alive()
         if last == 6:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             time.sleep(0.01)
     assert last == 6 and checkpoint.latest(tmp_path / "cut" / "checkpoints").name == "step_00000007"
     run(Toy(), tmp_path / "cut", **(settings | {"steps": 9}), workers=1, resume="latest")
