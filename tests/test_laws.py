@@ -14,11 +14,29 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from moa.denoiser import Denoiser
 from moa.where import MoAAdapter, MoAContext, Trace, mount, remove
 from moa.where import mixture as mixture_module
-from moa.where.router import ConstantRouter
+from moa.where.router import ROUTERS, ConstantRouter
 from moa.where.subjects import Subjects
 
 from experts import Scene, alice, make_adapter, make_scene
 from families import make_unet, unet_call
+
+
+KINDS = {
+    "full": {},
+    "low rank": {"branch": "lowrank"},
+    "shared output": {"share_out": True},
+    "cross only": {"layers": "cross"},
+    "two tokens, linear router": {"tokens": 2, "router": ROUTERS["linear"]},
+    "hard router": {"router": ROUTERS["hard"]},
+    "router of the time": {"router": ROUTERS["timestep"]},
+    "convolution": {"router": ROUTERS["conv"]},
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request) -> dict:
+    """Each kind of expert: the arguments of `make_scene`."""
+    return KINDS[request.param]
 
 
 def one_subject() -> Subjects:
@@ -29,16 +47,33 @@ def one_subject() -> Subjects:
 
 
 def assert_silent(scene: Scene, subjects: Subjects | None) -> None:
-    assert torch.equal(scene.answer(subjects), scene.prior)
+    """The answer is the prior's, bit for bit, and no part of an adapter was run for it."""
+    ran = []
+    parts = [module for name, module in scene.unet.named_modules() if name.rpartition(".")[0].endswith((".personal", ".router"))]
+    assert len(parts) == 2 * len(scene.adapter.config.sites)
+    handles = [part.register_forward_pre_hook(lambda *_: ran.append(1)) for whole in parts for part in whole.modules()]
+    answer = scene.answer(subjects)
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(answer, scene.prior) and not ran
 
 
-@pytest.mark.parametrize(
-    "subjects",
-    [None, Subjects([[], []]), Subjects([[alice(scale=0.0)], []]), Subjects([[alice()], [alice()]], scale={"people": 0.0})],
-    ids=["no context", "no subject", "subject at scale 0", "adapter at scale 0"],
-)
+SILENT = {
+    "no context": None,
+    "no subject": Subjects([[], []]),
+    "subject at scale 0": Subjects([[alice(scale=0.0)], []]),
+    "adapter at scale 0": Subjects([[alice()], [alice()]], scale={"people": 0.0}),
+}
+
+
+@pytest.mark.parametrize("subjects", SILENT)
 def test_silence(family, subjects):
-    assert_silent(make_scene(family), subjects)
+    assert_silent(make_scene(family), SILENT[subjects])
+
+
+@pytest.mark.parametrize("subjects", SILENT)
+def test_silence_of_every_kind_of_expert(kind, subjects):
+    assert_silent(make_scene(**kind), SILENT[subjects])
 
 
 def test_silence_of_rows(family):
@@ -80,11 +115,20 @@ def plain_text_context(scene: Scene) -> MoAContext:
     return replace(context, experts=(replace(expert, position=torch.full_like(expert.position, expert.length)),))
 
 
-def test_silence_mutant(family):
-    """A branch that runs for everyone fails the law."""
+@pytest.mark.parametrize("weight", [0.0, 1e-4])
+@pytest.mark.parametrize("subjects", SILENT)
+def test_silence_mutant(family, subjects, weight, monkeypatch):
+    """A branch that runs for everyone fails the law, and so does one whose answer is then thrown away."""
     scene = make_scene(family)
+    layer = scene.unet.get_submodule(scene.adapter.config.sites[0].name)
+    honest = type(layer).forward
+
+    def leaky(self, x, *args, **kwargs):
+        return honest(self, x, *args, **kwargs) + weight * self.personal["people"].q_delta(x).mean()
+
+    monkeypatch.setattr(type(layer), "forward", leaky)
     with pytest.raises(AssertionError):
-        assert_silent(scene, one_subject())
+        assert_silent(scene, SILENT[subjects])
 
 
 # -- 2. Removal ---------------------------------------------------------------------------------------------------------
@@ -204,34 +248,49 @@ def test_frozen_prior_mutant():
 # -- 4. Locality --------------------------------------------------------------------------------------------------------
 
 
-def layer_answers(mutant: bool, monkeypatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One layer's answer with the expert confined to the left half, the prior's, and which pixels are the prior's."""
-    if mutant:
-        honest = mixture_module.mix
-        monkeypatch.setattr(mixture_module, "mix", lambda prior, *rest: honest(prior, *rest) + 1e-6)
-    scene = make_scene("sd15", batch=1)
+def assert_local(scene: Scene, subjects: Subjects) -> None:
+    """Every mixed layer, given what it was given, answers as the prior where its weight is the prior's alone, and not elsewhere."""
+    kept, trace = {}, Trace()
+    layers = {site.name: scene.unet.get_submodule(site.name) for site in scene.adapter.config.sites}
+    handles = [layer.register_forward_hook(lambda m, *given: kept.update({m.site: given}), with_kwargs=True) for layer in layers.values()]
+    with torch.no_grad(), scene.unet.moa.subjects(subjects, trace):
+        scene.unet(**scene.call)
+    for handle in handles:
+        handle.remove()
+    assert kept.keys() == layers.keys()
+    for name, (args, kwargs, mixed) in kept.items():
+        with torch.no_grad():
+            prior = layers[name](*args, **{k: v for k, v in kwargs.items() if k != "moa"})
+        outside = trace.weights[name][..., 0] == 1
+        assert outside.any() and not outside.all(), name
+        assert torch.equal(mixed[outside], prior[outside]), name
+        assert not torch.equal(mixed[~outside], prior[~outside]), name
+
+
+def left_half() -> Subjects:
     region = torch.zeros(8, 8)
     region[:, :4] = 1
-    kept = {}
-    layer = scene.unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2
-    handle = layer.register_forward_hook(lambda m, args, kwargs, out: kept.update(x=args, kwargs=kwargs, out=out), with_kwargs=True)
-    scene.answer(Subjects([[alice(region=region)]]))
-    handle.remove()
-    kwargs = {k: v for k, v in kept["kwargs"].items() if k != "moa"}
-    with torch.no_grad():
-        prior = layer(*kept["x"], **kwargs)
-    return kept["out"][0], prior[0], region.flatten() == 0
+    return Subjects([[alice(region=region)]])
 
 
-def test_locality(monkeypatch):
-    mixed, prior, outside = layer_answers(False, monkeypatch)
-    assert torch.equal(mixed[outside], prior[outside])
-    assert not torch.equal(mixed[~outside], prior[~outside])
+def test_locality(family):
+    assert_local(make_scene(family, batch=1), left_half())
 
 
-def test_locality_mutant(monkeypatch):
-    mixed, prior, outside = layer_answers(True, monkeypatch)
-    assert not torch.equal(mixed[outside], prior[outside])
+def test_locality_of_every_kind_of_expert(kind):
+    assert_local(make_scene(batch=1, **kind), left_half())
+
+
+def test_locality_of_a_learned_map():
+    """Nothing is drawn by hand: a hard router decides, and the pixels that it leaves to the prior are the prior's."""
+    assert_local(make_scene(batch=1, router=ROUTERS["hard"]), Subjects([[alice()]]))
+
+
+def test_locality_mutant(family, monkeypatch):
+    honest = mixture_module.mix
+    monkeypatch.setattr(mixture_module, "mix", lambda prior, *rest: honest(prior, *rest) + 1e-6)
+    with pytest.raises(AssertionError):
+        assert_local(make_scene(family, batch=1), left_half())
 
 
 # -- 5. Composition -----------------------------------------------------------------------------------------------------
@@ -246,18 +305,34 @@ def test_a_mounted_unet_is_a_denoiser(family):
     assert torch.equal(as_tuple[0], scene.answer(one_subject()))
 
 
-def test_two_adapters_share_one_softmax(family):
-    """Adapters trained apart combine without retraining: at every pixel the weights over prior and both sum to 1."""
-    scene = make_scene(family)
-    mount(scene.unet, make_adapter(scene.unet, seed=2), "pets")
+def assert_composed(scene: Scene) -> None:
+    """At every pixel the weights over the prior and both adapters are weights, and a row without an adapter's subject has none of it."""
     trace = Trace()
     with torch.no_grad(), scene.unet.moa.subjects(Subjects([[alice(), alice(4, "pets")], [alice()]]), trace):
         scene.unet(**scene.call)
     assert len(trace.weights) == len(scene.adapter.config.sites)
     for weights in trace.weights.values():
-        assert weights.shape[-1] == 3
+        assert weights.shape[-1] == 3 and (weights >= 0).all()
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
         assert (weights[1, :, 2] == 0).all()
+
+
+def two_adapters(family: str) -> Scene:
+    scene = make_scene(family)
+    mount(scene.unet, make_adapter(scene.unet, seed=2), "pets")
+    return scene
+
+
+def test_two_adapters_share_one_softmax(family):
+    """Adapters trained apart combine without retraining."""
+    assert_composed(two_adapters(family))
+
+
+def test_composition_mutant(family, monkeypatch):
+    """Two experts that are each weighed against the prior alone, as if the other were not there, fail the law."""
+    monkeypatch.setattr(mixture_module, "blend", lambda logits, hard: logits.sigmoid() * 1.5)
+    with pytest.raises(AssertionError):
+        assert_composed(two_adapters(family))
 
 
 def test_an_adapter_moves_to_a_finetune_of_the_same_structure(family):

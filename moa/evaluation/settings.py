@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from moa.places import find_model
-from moa.values import number, one_of, text, whole
+from moa.values import kind, number, one_of, text, whole
 
 KINDS = ("adapter", "prior", "autoencoder", "reader", "ablations")
 QUICK = 5  # `quick` asks for this much less
@@ -40,8 +40,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         one_of("what", self.what, KINDS)
+        one_of("prior.dtype", self.dtype, ("float32", "float16", "bfloat16"))
         for name in ("prior", "adapter", "reader", "device"):
             text(name, getattr(self, name))
+        for name in ("variant", "name", "out"):
+            if getattr(self, name) is not None:
+                text(name, getattr(self, name))
+        if not isinstance(self.quick, bool):
+            raise ValueError(f"quick={self.quick!r} cannot be used; give true or false.")
+        if not isinstance(self.runs, list):
+            raise ValueError(f'runs={self.runs!r} is a {kind(self.runs)}; give a list of folders: "runs=[a,b]".')
         for name, low, high in (("people", 2, 5000), ("pairs", 1, 2000), ("diverse", 1, 500), ("seeds", 2, 50), ("steps", 1, 1000), ("batch_size", 1, 1024), ("examples", 0, 100)):
             whole(name, getattr(self, name), low, high)
         number("guidance", self.guidance, 0, 50)
@@ -91,13 +99,18 @@ def read_settings(values: Mapping[str, object]) -> Settings:
 
     Errors: ValueError for a setting there is none of, and as `Settings`.
     """
-    prior = values["prior"]
+    prior = values.get("prior")
+    if not isinstance(prior, Mapping) or not {"path", "dtype", "variant"} <= set(prior):
+        raise ValueError(f"prior={prior!r} is no prior; give prior=tiny, the folder of a model, or parts such as prior.dtype=float16.")
     flat = {name: value for name, value in values.items() if name != "prior"}
     flat |= {"prior": prior["path"], "dtype": prior["dtype"], "variant": prior["variant"]}
     unknown = sorted(set(flat) - {field.name for field in fields(Settings)})
     if unknown:
         raise ValueError(f"There is no setting {unknown[0]!r}; all of them: {', '.join(SETTINGS)}.")
-    settings = Settings(**flat)
+    try:
+        settings = Settings(**flat)
+    except TypeError as error:
+        raise ValueError(f"The settings are not those of conf/evaluate.yaml: {error}. Take it as it is shipped and change values only.") from None
     if settings.what != "ablations" and not (Path(find_model(settings.reader)) / "config.json").is_file():
         raise ValueError(f"reader={settings.reader!r} holds no attribute reader; train one with `python train.py experiment=reader`, or give its folder.")
     return settings

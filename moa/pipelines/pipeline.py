@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -48,7 +49,13 @@ class MoAPipeline(MoALoaderMixin):
         return pipe
 
     def save_pretrained(self, folder: str | Path, **stock) -> None:
-        """A stock folder, which stock diffusers opens, and every adapter under `moa/<name>/`."""
+        """A stock folder, which stock diffusers opens, and every adapter under `moa/<name>/`.
+
+        Errors: ValueError, before anything is written, where the folder holds an adapter that is not loaded: it would be loaded with the rest.
+        """
+        for old in sorted(Path(folder).glob(f"{ADAPTERS}/*/")):
+            if old.name not in self.moa_adapters:
+                raise ValueError(f"{str(folder)!r} already holds the adapter {old.name!r}, which this pipeline has not loaded; remove {str(old)!r}, or save into another folder.")
         super().save_pretrained(folder, **stock)
         index = Path(folder) / "model_index.json"
         values = json.loads(index.read_text())
@@ -116,6 +123,8 @@ class MoAPipeline(MoALoaderMixin):
             raise ValueError("Subjects are given, but no adapter is loaded; call load_moa first (pipe.load_moa('models/tiny-people')).")
         given = per_prompt(subjects, prompts, known)
         configs = {name: adapter.config for name, adapter in self.moa_adapters.items()}
+        for name in sorted(self._scale.by_name.keys() - configs.keys() - {name for row in given for name in row}):
+            warnings.warn(f"set_moa_scale was given a strength for {name!r}, which is no subject of this call and no loaded adapter; it does nothing.", stacklevel=3)
         embedded: dict[int, SubjectEmbedding] = {}
         for row in given:
             for name, value in row.items():
@@ -153,12 +162,14 @@ def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str
     """Errors that need no model: placeholders where none may be, subjects without a prompt, unknown options."""
     if output_routing not in (True, False, "full"):
         raise ValueError(f"output_routing={output_routing!r} is unknown; give True (means) or 'full' (every layer and step).")
-    negative = call.get("negative_prompt") or []
-    for text in [negative] if isinstance(negative, str) else negative:
+    negative = [call.get(name) or [] for name in ("negative_prompt", "negative_prompt_2")]
+    for text in chain.from_iterable([given] if isinstance(given, str) else given for given in negative):
         if names_in(text, known):
             raise ValueError(f"The negative prompt {text!r} holds <{names_in(text, known)[0]}>; a subject cannot be asked away. Write its noun instead.")
     if call.get("prompt_2") and names_in(str(call["prompt_2"]), known):
         raise ValueError("prompt_2 holds a placeholder; name subjects in `prompt` only, and leave prompt_2 out.")
+    if subjects and call.get("clip_skip") is not None:
+        raise ValueError(f"clip_skip={call['clip_skip']!r} cannot go with subjects: adapters are trained on the text encoder's last layer. Leave clip_skip out.")
     if not prompts and subjects:
         raise ValueError("Subjects need a prompt in words that names them as <name>; they cannot go with prompt_embeds or without a prompt.")
     for text in prompts:

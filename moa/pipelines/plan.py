@@ -17,7 +17,7 @@ from moa.where.config import MoAConfig
 from moa.where.layout import Placed
 
 Picture = str | Image.Image
-SubjectInput = SubjectEmbedding | Picture | Sequence[Picture]
+SubjectInput = SubjectEmbedding | Picture | Sequence[Picture | SubjectEmbedding]
 Region = Image.Image | np.ndarray | Tensor | Sequence[float]
 
 
@@ -64,9 +64,13 @@ def embed(value: SubjectInput, name: str, encoder: SubjectEncoder) -> SubjectEmb
         if not torch.isfinite(value.features).all():
             raise ValueError(f"The embedding of the subject {name!r} has NaN or infinite values; encode its pictures again.")
         return value
+    if isinstance(value, (list, tuple)) and any(isinstance(part, SubjectEmbedding) for part in value):
+        parts = [embed(part, name, encoder) for part in value]
+        first = next(part for part in value if isinstance(part, SubjectEmbedding))
+        return replace(first, features=torch.cat([part.features.to(first.features) for part in parts]))
     pictures = [value] if isinstance(value, (str, Image.Image)) or hasattr(value, "__fspath__") else value
     if not isinstance(pictures, Sequence) or not all(isinstance(p, (str, Image.Image)) or hasattr(p, "__fspath__") for p in pictures):
-        raise ValueError(f"The subject {name!r} is a {type(value).__name__}; give a PIL image, a path, a list of them, or a SubjectEmbedding.")
+        raise ValueError(f"The subject {name!r} is a {type(value).__name__}; give a PIL image, a path, a SubjectEmbedding, or a list of them.")
     return encoder.encode([load_image(picture) for picture in pictures])
 
 

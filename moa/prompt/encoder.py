@@ -42,7 +42,7 @@ class SubjectEncoder:
 
         place = find_model(path)
         try:
-            model = AutoModel.from_pretrained(place, dtype=torch.float32).eval()
+            model = AutoModel.from_pretrained(place, dtype=torch.float32, use_safetensors=True).eval()
             processor = AutoImageProcessor.from_pretrained(place)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:300]

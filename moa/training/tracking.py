@@ -58,7 +58,11 @@ class Console:
 
 
 class WandB:
-    """Weights & Biases; WANDB_MODE=offline works, and a resumed run continues under the same id."""
+    """Weights & Biases; WANDB_MODE=offline works, and a resumed run continues under the same id.
+
+    The run's step is a value of its own and every chart's axis: wandb drops what is logged under a smaller step than before, and a run that
+    resumes from an older checkpoint logs such.
+    """
 
     def __init__(self, project: str, name: str | None = None) -> None:
         self.project, self.name = project, name
@@ -73,9 +77,11 @@ class WandB:
         run_id = state.get("wandb_id")
         resume = "allow" if run_id else None
         self.run = wandb.init(project=self.project, name=self.name, dir=str(out), id=run_id, resume=resume)
+        self.run.define_metric("step")
+        self.run.define_metric("*", step_metric="step")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        self.run.log(dict(values), step=step)
+        self.run.log({"step": step, **values})
 
     def state(self) -> dict[str, str]:
         return {"wandb_id": self.run.id}

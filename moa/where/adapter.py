@@ -135,6 +135,8 @@ class MoAAdapter:
         values = asdict(self.config) | {"versions": {name: version(name) for name in libraries}, "sha256": digest(weights)}
         config.write_text(json.dumps(values, indent=1) + "\n")
         shutil.copymode(config, weights)  # safetensors writes for the owner's eyes only
+        for file in (weights, config):
+            sync(file)
         os.replace(weights, folder / WEIGHTS)
         os.replace(config, folder / CONFIG)
         return folder

@@ -1,6 +1,7 @@
 """The two files of a saved adapter: where they are, and whether they are what was saved."""
 
 import hashlib
+import os
 import warnings
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def fetch(path: str | Path) -> Path:
         return Path(snapshot_download(str(path), allow_patterns=[WEIGHTS, CONFIG]))
     except (HFValidationError, OSError) as error:
         raise ValueError(f"No adapter at {str(path)!r}: no such folder here, and as a hub id it gave: {error}") from error
+
+
+def sync(file: Path) -> None:
+    """Waits until a file's content is on the disk, so that a rename cannot get there before it."""
+    with open(file, "rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def digest(file: Path) -> str:
