@@ -325,6 +325,7 @@ CALLS = {
     "past the token limit": ({"prompt": "a dog in the snow at night " * 15 + "<alice>"}, ["<alice> is token", "reads 75", "shorten"]),
     "runs into the text": ({"prompt": "<alice>s in the snow"}, ["<alice> runs into", "space"]),
     "negative prompt": ({"negative_prompt": "<alice>"}, ["negative prompt", "<alice>"]),
+    "clip_skip": ({"clip_skip": 1}, ["clip_skip=1", "last layer", "Leave clip_skip out"]),
     "output_routing": ({"output_routing": "all"}, ["output_routing='all'", "'full'"]),
     "subjects for other prompts": ({"prompt": ["<alice>"] * 3, "subjects": [{}, {}]}, ["2 dicts", "3 prompts"]),
     "a number as a subject": ({"subjects": {"alice": 5}}, ["'alice'", "int", "PIL image"]),
@@ -368,6 +369,28 @@ def test_calls(case, pipe, people, monkeypatch):
     with pytest.raises(ValueError) as error:
         pipe(**{"prompt": "<alice> in the snow", "subjects": {"alice": picture}, "num_inference_steps": 1, **changes})
     assert all(part in str(error.value) for part in parts), str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore::moa.where.presence.PresenceWarning")
+def test_a_scale_for_nobody_is_said_aloud(people):
+    pipe = MoAPipeline.from_pretrained(people["prior"])
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_moa(people["adapter"], "people")
+    pipe.set_moa_scale({"alcie": 0.5, "people": 0.5})
+    with pytest.warns(UserWarning, match="strength for 'alcie', which is no subject of this call and no adapter; did you mean 'alice'?"):
+        pipe("<alice>", subjects={"alice": str(people["alice"])}, num_inference_steps=1, routing={"alice": (0, 0, 16, 16)})
+
+
+def test_a_folder_with_an_adapter_that_is_not_loaded_is_not_written_to(people, tmp_path):
+    pipe = MoAPipeline.from_pretrained(people["prior"])
+    pipe.load_moa(people["adapter"], "people")
+    pipe.save_pretrained(tmp_path / "model")
+    pipe.save_pretrained(tmp_path / "model")
+    pipe.unload_moa()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "model").rglob("*")}
+    with pytest.raises(ValueError, match="already holds the adapter 'people', which this pipeline has not loaded"):
+        pipe.save_pretrained(tmp_path / "model")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "model").rglob("*")} == before
 
 
 METHODS = {

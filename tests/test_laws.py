@@ -20,7 +20,6 @@ from moa.where.subjects import Subjects
 from experts import Scene, alice, make_adapter, make_scene
 from families import make_unet, unet_call
 
-
 KINDS = {
     "full": {},
     "low rank": {"branch": "lowrank"},

@@ -43,13 +43,16 @@ class MoALoaderMixin:
                 f"The adapter {adapter_name!r} reads {adapter.config.encoder!r} features of width {adapter.config.image_width}, the subject "
                 f"encoder {encoder.name!r} gives {encoder.width}; load the prior it was trained with, or pass encoder=."
             )
-        mount(self.unet, adapter, adapter_name)
-        adapter.to(self.unet.device, self.unet.dtype)
+        with self._without_offload():
+            mount(self.unet, adapter, adapter_name)
+            adapter.to(self.unet.device, self.unet.dtype)
         self._encoders[adapter_name] = encoder
 
     def unload_moa(self, adapter_name: str | None = None) -> None:
         """Take one adapter, or all, out again: the UNet is then the original, bit for bit. A second call does nothing."""
-        remove(self.unet, adapter_name)
+        if self.moa is not None:
+            with self._without_offload():
+                remove(self.unet, adapter_name)
 
     def set_moa_scale(self, scale: float | Mapping[str, float], window: tuple[float, float] = (0.0, 1.0)) -> None:
         """Strength of all adapters, or by adapter or subject name, 0 (the prior) to 1; `window` is the part of the run, 0 to 1.

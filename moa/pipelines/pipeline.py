@@ -5,12 +5,14 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from moa.pipelines.loader import MoALoaderMixin
+from moa.pipelines.offload import MoAOffloadMixin
 from moa.pipelines.output import MoAOutput
 from moa.pipelines.plan import Plan, Region, SubjectInput, choose_adapter, embed, make_plan, per_prompt
 from moa.prior.load import explained, family_of, find_model
@@ -24,7 +26,7 @@ from moa.where.subjects import Subjects
 ADAPTERS = "moa"
 
 
-class MoAPipeline(MoALoaderMixin):
+class MoAPipeline(MoALoaderMixin, MoAOffloadMixin):
     """Text-to-image with subjects; mixed in before diffusers' own pipeline of a family, whose every argument still holds.
 
     `MoAPipeline.from_pretrained` opens any diffusers folder or hub id of a supported family and gives that family's class.
@@ -123,8 +125,10 @@ class MoAPipeline(MoALoaderMixin):
             raise ValueError("Subjects are given, but no adapter is loaded; call load_moa first (pipe.load_moa('models/tiny-people')).")
         given = per_prompt(subjects, prompts, known)
         configs = {name: adapter.config for name, adapter in self.moa_adapters.items()}
-        for name in sorted(self._scale.by_name.keys() - configs.keys() - {name for row in given for name in row}):
-            warnings.warn(f"set_moa_scale was given a strength for {name!r}, which is no subject of this call and no loaded adapter; it does nothing.", stacklevel=3)
+        here = configs.keys() | {name for row in given for name in row}
+        for name in self._scale.by_name.keys() - here:  # of another call's subject, most likely: only a slip of the pen is worth a word
+            if near := get_close_matches(name, here, n=1, cutoff=0.75):
+                warnings.warn(f"set_moa_scale was given a strength for {name!r}, which is no subject of this call and no adapter; did you mean {near[0]!r}?", stacklevel=3)
         embedded: dict[int, SubjectEmbedding] = {}
         for row in given:
             for name, value in row.items():

@@ -59,7 +59,8 @@ class SubjectEncoder:
     def features(self, pixels: Float[Tensor, "p 3 h w"]) -> Float[Tensor, "p n d"]:
         """Patch features of prepared pixels."""
         weight = next(self.model.parameters())
-        hidden = self.model(pixels.to(weight.device, weight.dtype)).last_hidden_state.float()
+        pixels = pixels.to(weight.dtype) if weight.is_meta else pixels.to(weight.device, weight.dtype)  # meta: offloaded, its hooks move them
+        hidden = self.model(pixels).last_hidden_state.float()
         if hidden.ndim == 4:
             cells = rearrange(hidden, "p d h w -> p (h w) d")
             hidden = torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from moa.prompt.fusion import SubjectFusion
-from moa.where.adapter_files import CONFIG, WEIGHTS, check_digest, digest, fetch
+from moa.where.adapter_files import CONFIG, WEIGHTS, check_digest, digest, fetch, sync
 from moa.where.branch import Branch
 from moa.where.config import MoAConfig, short
 from moa.where.router import ROUTERS, MLPRouter, Router

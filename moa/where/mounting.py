@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from accelerate.hooks import CpuOffload
 from torch import Tensor, nn
 
 from moa.prompt.encoder import SubjectEncoder
 from moa.where.adapter import MoAAdapter
 from moa.where.context import MoAContext, Trace
-from moa.where.mixture import mixture_class
+from moa.where.mixture import MixtureOfAttention, mixture_class
 from moa.where.recorder import Recorder
 from moa.where.sites import find_sites
 from moa.where.subjects import Subjects
@@ -62,9 +63,14 @@ class Mounted(nn.Module):
 
 
 def _before_forward(unet: nn.Module, args: tuple, kwargs: dict):
-    """Pre-hook: hand the context down with the call, as one more cross-attention argument."""
+    """Pre-hook: hand the context down with the call, as one more cross-attention argument.
+
+    The fusion runs here, before `forward`, which is where a model that is offloaded as a whole would be fetched: that is done first.
+    """
     names = ("sample", "timestep", "encoder_hidden_states")
     call = {**dict(zip(names, args, strict=False)), **kwargs}
+    if isinstance(getattr(unet, "_hf_hook", None), CpuOffload):
+        unet._hf_hook.pre_forward(unet)
     context = unet.moa.context(call["sample"], call["timestep"], call["encoder_hidden_states"])
     if context is None:
         return None
@@ -124,6 +130,23 @@ def remove(unet: nn.Module, name: str | None = None) -> None:
         adapter.mounted = False
     if not mounted.adapters:
         _close(unet, mounted)
+
+
+@contextmanager
+def set_aside(unet: nn.Module) -> Iterator[None]:
+    """Inside, the UNet's modules are the prior's alone: for whatever walks over all of them. It cannot be called meanwhile."""
+    parts = [(module, name, module._modules[name]) for module in list(unet.modules()) for name in OURS if name in module._modules and _is_ours(unet, module)]
+    for module, name, _ in parts:
+        del module._modules[name]
+    try:
+        yield
+    finally:
+        for module, name, part in parts:
+            module._modules[name] = part
+
+
+def _is_ours(unet: nn.Module, module: nn.Module) -> bool:
+    return module is unet or isinstance(module, MixtureOfAttention)
 
 
 def _open(unet: nn.Module) -> Mounted:

@@ -56,6 +56,14 @@ def test_configuration_is_the_schema(models):
         ("guidance=-1", "guidance=-1"),
         ("reader=nowhere", "holds no attribute reader"),
         ("what=ablations", "two or more folders"),
+        ("prior.dtype=float8", "prior.dtype='float8'.*float32, float16, bfloat16"),
+        ("prior.variant=5", "variant=5.*give text"),
+        ("runs=abc", "runs='abc' is a text; give a list of folders"),
+        ("quick=often", "quick='often'.*true or false"),
+        ("name=5", "name=5.*give text"),
+        ("~people", "not those of conf/evaluate.yaml.*people"),
+        ("~prior", "prior=None is no prior"),
+        ("+nonsense=1", "no setting 'nonsense'"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_paragraph(models, override, message):

@@ -2,6 +2,7 @@
 
 import warnings
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from moa import MoAPipeline, SubjectEmbedding
 from moa.pipelines import MoAOutput
 
 from experts import make_adapter
+from families import make_unet
 
 CALL = dict(num_inference_steps=3, guidance_scale=5.0, output_type="np", height=16, width=16)
 
@@ -140,6 +142,10 @@ def test_subject_embeddings(pipe, picture, tmp_path):
     path = tmp_path / "rex.png"
     picture.save(path)
     assert np.array_equal(pipe("<rex>", subjects={"rex": str(path)}, generator=seed(), **CALL).images, direct)
+    other = picture.rotate(90)
+    two = pipe("<rex>", subjects={"rex": [other, picture]}, generator=seed(), **CALL).images
+    assert not np.array_equal(two, direct)
+    np.testing.assert_allclose(pipe("<rex>", subjects={"rex": [other, loaded]}, generator=seed(), **CALL).images, two, atol=1e-4)
 
 
 def test_two_adapters(pipe, picture):
@@ -168,20 +174,65 @@ def test_save_and_load_with_and_without_an_adapter(pipe, stock, picture, tmp_pat
     pipe.unload_moa()
     pipe.save_pretrained(tmp_path / "without")
     assert not (tmp_path / "without" / "moa").exists()
+    bare = MoAPipeline.from_pretrained(tmp_path / "without")
+    bare.set_progress_bar_config(disable=True)
+    assert bare.moa is None and np.array_equal(bare("a dog", generator=seed(), **CALL).images, plain)
 
 
-def test_callbacks_that_change_latents(pipe, picture):
-    def double(pipe, step, timestep, tensors):
+def test_callbacks_that_change_latents(pipe, stock, picture):
+    def grow(pipe, step, timestep, tensors):
         return {"latents": tensors["latents"] * 1.1}
 
+    given = dict(subjects={"alice": picture}, callback_on_step_end=grow)
     plain = pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images
-    changed = pipe("<alice>", subjects={"alice": picture}, generator=seed(), callback_on_step_end=double, **CALL).images
-    assert not np.array_equal(plain, changed)
+    assert not np.array_equal(plain, pipe("<alice>", generator=seed(), **given, **CALL).images)
+    pipe.set_moa_scale(0.0)
+    theirs = stock("a person", generator=seed(), callback_on_step_end=grow, **CALL).images
+    assert np.array_equal(pipe("<alice>", generator=seed(), **given, **CALL).images, theirs)
 
 
-def test_long_prompts_are_cut_as_diffusers_does(pipe, picture):
-    long = "<alice> " + "in the snow " * 40
-    assert pipe(long, subjects={"alice": picture}, generator=seed(), **CALL).images.shape == (1, 16, 16, 3)
+def test_long_prompts_are_cut_as_diffusers_does(pipe, stock, picture):
+    rest = "in the snow " * 40
+    drawn = pipe("<alice> " + rest, subjects={"alice": picture}, generator=seed(), **CALL).images
+    shorter = pipe("<alice> " + rest[:-12], subjects={"alice": picture}, generator=seed(), **CALL).images
+    assert np.array_equal(drawn, shorter)
+    pipe.set_moa_scale(0.0)
+    theirs = stock("a person " + rest, generator=seed(), **CALL).images
+    assert np.array_equal(pipe("<alice> " + rest, subjects={"alice": picture}, generator=seed(), **CALL).images, theirs)
+
+
+def test_offload_hooks(pipe, family, picture, monkeypatch):
+    """diffusers' own calls, with the CPU as the device that computes; adapters come and go while it is on."""
+    offload = accelerate.cpu_offload  # to "cpu:0" a parameter is copied, and the copy is none
+    monkeypatch.setattr(accelerate, "cpu_offload", lambda model, device, **rest: offload(model, torch.device(device.type), **rest))
+    given = dict(subjects={"alice": picture}, **CALL)
+    plain = pipe("<alice>", generator=seed(), **given).images
+    prior = pipe("a person", generator=seed(), **CALL).images
+    for enable in (pipe.enable_sequential_cpu_offload, pipe.enable_model_cpu_offload):
+        enable(device="cpu")
+        assert np.array_equal(pipe("<alice>", generator=seed(), **given).images, plain)
+        assert next(pipe.unet.conv_in.parameters()).is_meta == (enable == pipe.enable_sequential_cpu_offload)
+        pipe.load_moa(make_adapter(make_unet(family), seed=3), "pets")
+        given["subjects"] = {"alice": pipe.encode_subject(picture, adapter="people")}
+        assert np.array_equal(pipe("<alice>", generator=seed(), **given).images, plain)
+        pipe.unload_moa("pets")
+        assert hasattr(pipe.unet, "_hf_hook")
+    pipe.unload_moa()
+    assert np.array_equal(pipe("a person", generator=seed(), **CALL).images, prior)
+    pipe.remove_all_hooks()
+    assert not any(p.is_meta for p in pipe.unet.parameters())
+
+
+def test_a_model_that_is_offloaded_is_fetched_before_the_fusion_runs(pipe, picture, monkeypatch):
+    from accelerate.hooks import CpuOffload
+
+    pipe.enable_model_cpu_offload(device="cpu")
+    fetch, order = CpuOffload.pre_forward, []
+    monkeypatch.setattr(CpuOffload, "pre_forward", lambda self, module, *args, **kwargs: order.append(type(module).__name__) or fetch(self, module, *args, **kwargs))
+    pipe.unet.moa.fusion["people"].resampler.register_forward_pre_hook(lambda module, args: order.append("fusion"))
+    pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL)
+    assert order[: order.index("fusion")][-1] == "UNet2DConditionModel"
+
 
 
 def test_without_guidance(pipe, picture):

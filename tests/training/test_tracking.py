@@ -47,3 +47,15 @@ def test_wandb_offline_keeps_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ids.append(tracker.run.id)
     assert ids[0] == ids[1]
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
+
+
+def test_wandb_keeps_steps_before_those_it_has_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a kill, when a run resumes from a checkpoint that is older than its last line."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    tracker = WandB(project="test")
+    tracker.start(tmp_path, {})
+    for step in (5, 3, 4):
+        tracker.log(step, {"loss": 10.0 * step})
+        assert tracker.run.summary["loss"] == 10.0 * step and tracker.run.summary["step"] == step
+    tracker.close()
