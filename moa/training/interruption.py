@@ -1,5 +1,6 @@
 """Ctrl-C and a polite kill, as a question the loop asks after each step."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -7,9 +8,18 @@ from types import FrameType, TracebackType
 
 def deafen(worker: int) -> None:
     """Ctrl-C and a scheduler's SIGTERM go to the whole group of processes, but only the loop acts on them: a data worker ends with the loop, not
-    before its last step."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    before its last step. A SIGTERM of the loop's own process, at its exit, is obeyed; where that cannot be told apart, every SIGTERM is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey(parent: int) -> None:
+    """Ends the process at a SIGTERM from `parent`, and at no other."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 class Interruption:

@@ -17,7 +17,7 @@ def save_previews(path: Path, pipe: MoAPipeline, examples: Sequence[SubjectExamp
     rows = []
     for number, example in enumerate(examples):
         subjects = {name: [Image.fromarray(p) for p in subject.pictures] for name, subject in example.subjects.items()}
-        call = dict(num_inference_steps=steps, guidance_scale=guidance, output_type="pil")
+        call = dict(num_inference_steps=steps, guidance_scale=guidance, output_type="pil", routing=regions(pipe, example))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an adapter in training may well lose a subject
             given = {name: pipe.encode_subject(subjects[name], subject.noun) for name, subject in example.subjects.items()}
@@ -31,6 +31,14 @@ def save_previews(path: Path, pipe: MoAPipeline, examples: Sequence[SubjectExamp
         rows.append(Row(heads, cells, ("target | prior", "adapter | routing") if number == 0 else ()))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet(rows).save(path)
+
+
+def regions(pipe: MoAPipeline, example: SubjectExample) -> dict[str, Image.Image] | None:
+    """The example's masks at the size that is drawn, for an adapter that draws only where it is told to."""
+    if not any(adapter.config.router == "mask" for adapter in pipe.moa_adapters.values()):
+        return None
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    return {name: Image.fromarray(subject.mask).convert("L").resize((side, side)) for name, subject in example.subjects.items()}
 
 
 def seeded(pipe: MoAPipeline, seed: int) -> torch.Generator:

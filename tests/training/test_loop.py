@@ -160,6 +160,14 @@ for report in train(Toy(), Ramp(), out={out!r}, batch_size=6, learning_rate=0.05
 """
 
 
+def test_a_run_that_is_left_in_the_middle_holds_no_process_up(tmp_path: Path) -> None:
+    """The generator is still alive, and so is its data worker, when the interpreter ends."""
+    code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path), steps=100, resume="none").replace("cpu=True", "cpu=True, workers=1")
+    code = code.replace("for report in ", "reports = ").replace("):\n    print(report.step, flush=True)", ")\nprint(next(reports).step)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0 and done.stdout == "1\n", done.stderr
+
+
 def start(out: Path, steps: int, resume: str) -> subprocess.Popen:
     code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(out), steps=steps, resume=resume)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -202,7 +210,7 @@ def test_a_signal_reaches_the_data_workers_too_and_harms_nothing(tmp_path: Path,
         last = report.step
         if last == 3:
             (worker,) = multiprocessing.active_children()
-            os.kill(worker.pid, number)
+            subprocess.run(["kill", "-s", str(int(number)), str(worker.pid)], check=True)  # from elsewhere, as a group's signal is
             worker.join(0.5)
             assert worker.is_alive()
         if last == 6:
