@@ -96,6 +96,7 @@ def test_experiments_compose(experiment):
     check_arguments(config)
     text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
     assert f"python train.py experiment={experiment}" in text
+    assert "cost:" in text.lower() and "last result" in text.lower()
 
 
 @pytest.mark.parametrize("experiment", MOA_EXPERIMENTS)

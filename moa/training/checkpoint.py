@@ -33,11 +33,10 @@ class Disk:
     def write(self, path: Path, data: bytes) -> None:
         with open(path, "xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
 
-    def sync(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
+    def sync(self, path: Path) -> None:
+        """Waits until a file, or the names in a folder, are on the disk."""
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -70,7 +69,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int, disk: Di
     disk.mkdir(temporary)
     _write(temporary, checkpoint, disk)
     if target.exists():
-        disk.rename(target, folder / f".{target.name}.old-{os.getpid()}")
+        _put_aside(target, disk)
     disk.rename(temporary, target)
     disk.sync(folder)
     _prune(folder, keep, disk)
@@ -82,8 +81,10 @@ def _write(folder: Path, checkpoint: Checkpoint, disk: Disk) -> None:
     files["state.json"] = json.dumps(checkpoint.state, indent=1, allow_nan=False).encode()
     for name, data in files.items():
         disk.write(folder / name, data)
+        disk.sync(folder / name)
     facts = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
     disk.write(folder / MANIFEST, json.dumps({"format_version": 1, "files": facts}, indent=1).encode())
+    disk.sync(folder / MANIFEST)
     disk.sync(folder)
 
 
@@ -91,10 +92,18 @@ def _tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
 
+def _put_aside(path: Path, disk: Disk) -> None:
+    """A checkpoint under a name that is none, to be removed: what is removed is half there for a while."""
+    aside = path.with_name(f".{path.name}.old-{os.getpid()}")
+    if aside.exists():  # an earlier save of this process was cut short
+        disk.remove(aside)
+    disk.rename(path, aside)
+
+
 def _prune(folder: Path, keep: int, disk: Disk) -> None:
     committed = [path for path in step_folders(folder) if (path / MANIFEST).exists()]
     for path in committed[:-keep]:
-        disk.rename(path, folder / f".{path.name}.old-{os.getpid()}")
+        _put_aside(path, disk)
     for path in sorted(folder.glob(".step_*.old-*")) + sorted(folder.glob(".step_*.new-*")):
         disk.remove(path)
 

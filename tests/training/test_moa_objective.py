@@ -1,16 +1,21 @@
 """The MoA objective: what it learns, what it leaves alone, and that it ends where the losses say."""
 
 import copy
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from moa import MoAPipeline
 from moa.data.examples import Subject, SubjectExample
 from moa.prior import load_prior
+from moa.training.loop import train
 from moa.training.objectives.moa import MoAObjective
 from moa.where import MoAAdapter
+from moa.where.presence import PresenceWarning
 from moa.where.router import ConstantRouter, MaskRouter, MLPRouter
 from moa.where.sites import inner_sites
 
@@ -186,3 +191,20 @@ def test_where_a_layer_looks_is_not_learned_by_changing_what_the_subject_is(mode
     assert objective.adapter.branches[site].q_place.up.weight.grad.any()
     parts["denoising"].backward()
     assert any(p.grad.any() for p in fusion)
+
+
+def test_train_save_load_same_picture(family, model_folder, tmp_path):
+    objective, _ = make(model_folder, family)
+    list(train(objective, Squares(), out=tmp_path / "run", batch_size=4, learning_rate=1e-2, steps=3, cpu=True, export=tmp_path / "adapter"))
+    objective.eval()
+    call = dict(subjects={"alice": Image.new("RGB", (20, 20), "red")}, num_inference_steps=2, output_type="np", height=16, width=16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PresenceWarning)
+        trained = objective.pipeline()("<alice> in the snow", generator=torch.Generator().manual_seed(0), **call).images
+        pipe = MoAPipeline.from_pretrained(model_folder(family))
+        pipe.set_progress_bar_config(disable=True)
+        untrained = pipe("a person in the snow", generator=torch.Generator().manual_seed(0), **{**call, "subjects": None}).images
+        pipe.load_moa(tmp_path / "adapter")
+        loaded = pipe("<alice> in the snow", generator=torch.Generator().manual_seed(0), **call).images
+    np.testing.assert_allclose(trained, loaded, atol=1e-5)  # training lays convolutions out in another order of sums
+    assert np.abs(loaded - untrained).max() > 1e-3

@@ -11,9 +11,11 @@ import torch
 
 from moa.training import checkpoint
 from moa.training.loop import train
+from moa.where import MoAAdapter
 
 from toys import Ramp, Toy
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -53,3 +55,22 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert all("low" in line for line in lines if "loss" in line)  # a part that at times only one of the processes has
+
+
+def test_the_training_command_in_two_processes(model_folder, tmp_path: Path) -> None:
+    """Adapters by `accelerate launch`, at times without a subject in a process's half of the batch; the folder is chosen by one for both."""
+    words = [
+        f"prior.path={model_folder('sd15')}", "name=two", "data.size=32", "validation.size=32", "data.plain=0.7", "where.fusion_width=32", "objective.previews=1",
+        "train.batch_size=2", "train.max_minutes=null", "train.steps=6", "train.log_every=1", "train.validate_every_minutes=null", "train.workers=0", "train.cpu=true", "train.precision=no",
+    ]  # fmt: skip
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *launch, str(ROOT / "train.py"), *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (out,) = (tmp_path / "outputs" / "two").iterdir()
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert {"denoising", "router", "object", "mass_inside"} <= lines[-1].keys()
+    assert MoAAdapter.from_pretrained(out / "export").config.noun == "person"
+    saved = checkpoint.load(checkpoint.latest(out / "checkpoints"))
+    assert saved.state["step"] == 6 and all(torch.isfinite(tensor).all() for tensor in saved.tensors["trainable"].values())
