@@ -3,6 +3,7 @@
 import warnings
 
 import accelerate
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -241,14 +242,15 @@ def test_without_guidance(pipe, picture):
     assert not np.array_equal(with_alice, pipe("a person", generator=seed(), **call).images)
 
 
-def test_a_handle_works_in_other_stock_pipelines(pipe, picture):
-    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
-
-    kind = StableDiffusionXLImg2ImgPipeline if isinstance(pipe, StableDiffusionXLPipeline) else StableDiffusionImg2ImgPipeline
+@pytest.mark.parametrize("task", ["Img2Img", "Inpaint"])
+def test_a_handle_works_in_other_stock_pipelines(pipe, picture, task):
+    kind = getattr(diffusers, f"StableDiffusion{'XL' if isinstance(pipe, StableDiffusionXLPipeline) else ''}{task}Pipeline")
     names = set(kind._get_signature_keys(kind)[0]) | set(kind._optional_components)
     other = kind(**{name: part for name, part in pipe.components.items() if name in names}, **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}))
     other.set_progress_bar_config(disable=True)
     call = dict(image=picture.resize((16, 16)), strength=0.8, num_inference_steps=4, guidance_scale=3.0, output_type="np")
+    if task == "Inpaint":
+        call |= dict(mask_image=Image.new("L", (16, 16), 255), height=16, width=16)
     plain = other("a person at night", generator=seed(), **call).images
     with pipe.subjects("<alice> at night", {"alice": picture}, scheduler=other.scheduler) as prompt:
         assert prompt == "a person at night"

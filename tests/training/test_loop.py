@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from moa.training import checkpoint
 from moa.training.loop import Report, train
@@ -66,6 +67,19 @@ def test_accumulation_equals_the_big_batch(tmp_path: Path) -> None:
     big, parts = final(tmp_path / "big"), final(tmp_path / "parts")
     for name, tensor in big["trainable"].items():
         torch.testing.assert_close(parts["trainable"][name], tensor, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", [None, 1e-3])
+def test_gradients_are_clipped(tmp_path: Path, limit: float | None) -> None:
+    norms = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: norms.append(torch.linalg.vector_norm(torch.cat([p.grad.flatten() for group in optimizer.param_groups for p in group["params"]])))
+    )
+    reports = run(Toy(), tmp_path, steps=3, clip_norm=limit)
+    hook.remove()
+    assert all(report.gradient_norm > 1e-2 for report in reports)  # as it was before
+    for report, norm in zip(reports, norms, strict=True):
+        assert float(norm) == pytest.approx(report.gradient_norm if limit is None else limit, rel=1e-3)
 
 
 def test_trains_exactly_what_requires_a_gradient(tmp_path: Path) -> None:

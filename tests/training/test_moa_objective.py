@@ -1,16 +1,21 @@
 """The MoA objective: what it learns, what it leaves alone, and that it ends where the losses say."""
 
 import copy
+import shlex
 import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from moa import MoAPipeline
+from moa.cli import CONF
 from moa.data.examples import Subject, SubjectExample
+from moa.infer import run as draw
+from moa.infer import words_for_hydra
 from moa.prior import load_prior
 from moa.training.loop import train
 from moa.training.objectives.moa import MoAObjective
@@ -90,6 +95,17 @@ def test_the_background_is_to_be_what_the_prior_predicts(model_folder):
     assert step(objective, examples)[1]["background"] > 0.1
     with pytest.raises(ValueError, match="background='grey' is unknown; choose one of prior, picture"):
         make(model_folder, background="grey")
+
+
+def test_live_errors_by_quarter_of_the_time(model_folder, monkeypatch):
+    objective, examples = make(model_folder)
+    monkeypatch.setattr(objective, "_times", lambda count, generator: torch.tensor([0, 499, 500, 999]))
+    parts = step(objective, examples)[1]
+    monkeypatch.setattr(objective, "_times", lambda count, generator: torch.tensor([0, 100, 200, 249]))
+    early = step(objective, examples)[1]
+    assert all(parts[f"denoising_t{quarter}"] > 0 for quarter in range(4))
+    torch.testing.assert_close(sum(parts[f"denoising_t{quarter}"] for quarter in range(4)) / 4, parts["denoising"].detach())
+    assert early["denoising_t0"] == early["denoising"] and early["denoising_t1"] is early["denoising_t3"] is None
 
 
 def test_the_router_loss_is_about_all_layers_or_the_inner_ones(model_folder):
@@ -208,3 +224,15 @@ def test_train_save_load_same_picture(family, model_folder, tmp_path):
         loaded = pipe("<alice> in the snow", generator=torch.Generator().manual_seed(0), **call).images
     np.testing.assert_allclose(trained, loaded, atol=1e-5)  # training lays convolutions out in another order of sums
     assert np.abs(loaded - untrained).max() > 1e-3
+
+
+def test_the_command_that_is_printed_draws(model_folder, tmp_path, monkeypatch):
+    objective, _ = make(model_folder)
+    folder = tmp_path / "my adapter, (1)"
+    objective.export(folder)
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "picture.png")
+    monkeypatch.chdir(tmp_path)
+    python, script, *words = shlex.split(objective.command(folder))
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        config = compose("infer", words_for_hydra([*words, "steps=1", "device=cpu", "out=drawn"]))
+    assert (python, script) == ("python", "infer.py") and [path.parent.name for path in draw(config)] == ["drawn"] * 2

@@ -1,6 +1,7 @@
 """The objective of a Mixture-of-Attention adapter: denoising, router and object losses (2404.11565, section 3)."""
 
 import logging
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -158,7 +159,12 @@ class MoAObjective(nn.Module):
     def export(self, folder: Path) -> None:
         """Write the adapter, and say how to use it."""
         self.adapter.save_pretrained(folder)
-        log.info("the adapter is in %s; draw with it:\n  python infer.py prior=%s adapters.people=%s prompt='<a> in the snow' subjects.a=picture.png", folder, self.prior.name, folder)
+        log.info("the adapter is in %s; draw with it:\n  %s", folder, self.command(folder))
+
+    def command(self, folder: Path) -> str:
+        """What a user types to draw with the adapter in a folder, but for the picture."""
+        words = [f"prior={self.prior.name}", f"adapters.people={folder}", "prompt=<a> in the snow", "subjects.a=picture.png"]
+        return shlex.join(["python", "infer.py", *words])
 
     def _times(self, count: int, generator: torch.Generator) -> Tensor:
         """Diffusion times (b), uniform, or in proportion to the time itself."""
