@@ -8,7 +8,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from jaxtyping import install_import_hook
 
 if os.environ.get("MOA_TYPECHECK", "1") == "1":
-    CHECKED = ["moa.diffusion", "moa.losses", "moa.where", "moa.prompt", "moa.data.world", "moa.prior"]
+    CHECKED = ["moa.diffusion", "moa.losses", "moa.where", "moa.prompt", "moa.data", "moa.prior"]
+    CHECKED += [f"moa.training.{name}" for name in ("bank", "cpu", "ema", "latents", "loop", "numbers", "order", "run_state", "subject_batch")]
+    CHECKED += [f"moa.training.objectives.{name}" for name in ("autoencoder", "clip", "encoder", "moa", "prior")]
     _hook = install_import_hook(CHECKED, "beartype.beartype")
 
 import diffusers

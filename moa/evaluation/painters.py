@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Picture:
     maps: dict[str, Float[np.ndarray, "h w"]] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Painter(Protocol):
     """Draws every case, in order."""
 

@@ -52,7 +52,7 @@ def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, paddi
     return weight_gradient(grad, x, weight.shape[-1], stride, padding)
 
 
-def _library_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: list[bool]) -> tuple[Tensor, ...]:
+def _library_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: list[bool]) -> tuple[Tensor | None, ...]:
     return torch.ops.aten.convolution_backward(grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, which)
 
 

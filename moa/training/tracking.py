@@ -5,11 +5,12 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Started once with the run's folder and what `state` gave before a resume; steps only ever grow."""
 
