@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_unknown_names_are_attribute_errors(tmp_path):
 
 
 def test_a_wheel_runs_and_finds_the_embedded_models_and_configurations(tmp_path):
-    """Built from a clean copy of what git knows or would know, installed by unpacking, used from elsewhere."""
+    """Built by way of a source distribution from a clean copy of what git knows or would know, installed by unpacking, used from elsewhere."""
     source, built, site = tmp_path / "source", tmp_path / "built", tmp_path / "site"
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, names.stdout.split("\0")):
@@ -43,18 +44,23 @@ def test_a_wheel_runs_and_finds_the_embedded_models_and_configurations(tmp_path)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.symlink(os.readlink(ROOT / name), target) if (ROOT / name).is_symlink() else target.write_bytes((ROOT / name).read_bytes())
     built.mkdir()
-    build = f"import setuptools.build_meta as b; print(b.build_wheel({str(built)!r}))"
-    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True, timeout=300)
+    build = "import setuptools.build_meta as b; b.build_{}({!r})"
+    subprocess.run([sys.executable, "-c", build.format("sdist", str(built))], cwd=source, check=True, capture_output=True, timeout=300)
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        sdist.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    subprocess.run([sys.executable, "-c", build.format("wheel", str(built))], cwd=unpacked, check=True, capture_output=True, timeout=300)
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         wheel.extractall(site)
     assert not (site / "models").exists() and not (site / "train.py").exists()
     code = (
         "import moa; from moa.prior import find_model; from moa.cli import CONF; from pathlib import Path;"
         "print(moa.__file__); print((CONF / 'train.yaml').is_file(), Path(find_model('models/tiny')).is_dir())"
-        "; from moa import MoAPipeline"
+        "; from moa import MoAPipeline; pipe = MoAPipeline.from_pretrained('models/tiny'); pipe.load_moa('models/tiny-people', 'people')"
+        "; print(type(pipe).__name__, *pipe.moa_adapters)"
     )
     printed = python(code, tmp_path, site)
-    assert str(site) in printed and "True True" in printed
+    assert str(site) in printed and "True True" in printed and "MoAStableDiffusionPipeline people" in printed
     helped = subprocess.run([sys.executable, "-m", "moa.train", "--cfg", "job"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=300)
     assert "moa.training.loop.train" in helped.stdout, helped.stderr
 
