@@ -45,3 +45,17 @@ def test_any_image_encoder_of_transformers(tmp_path, picture):
     ViTImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(tmp_path)
     encoder = SubjectEncoder.from_pretrained(str(tmp_path))
     assert encoder.encode([picture]).features.shape == (1, 5, 16)
+
+
+def test_an_encoder_in_a_pickle_is_not_opened(tmp_path):
+    """Loading one would run whatever code is in it."""
+    from transformers import Dinov2Config, Dinov2Model, ViTImageProcessorPil
+
+    model = Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14))
+    model.save_pretrained(tmp_path)
+    ViTImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(tmp_path)
+    assert SubjectEncoder.from_pretrained(str(tmp_path)).width == 16
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="cannot be opened"):
+        SubjectEncoder.from_pretrained(str(tmp_path))
