@@ -19,6 +19,7 @@ from moa.pipelines import MoAPipeline
 from moa.places import find_model
 
 log = logging.getLogger("moa.evaluation")
+MEASURED = "person"  # the noun of the subjects in `protocol`
 
 
 def evaluate(settings: Settings, out: Path, *, command: str) -> Path:
@@ -54,11 +55,17 @@ def measure(settings: Settings) -> Measurement:
 
 
 def open_pipeline(settings: Settings, device: torch.device) -> MoAPipeline:
-    """The prior, with the adapter where one is measured."""
+    """The prior, with the adapter where one is measured.
+
+    Errors: ValueError for an adapter of other subjects than people.
+    """
     diffusers_logging.disable_progress_bar()
     pipe = MoAPipeline.from_pretrained(settings.prior, dtype=getattr(torch, settings.dtype), variant=settings.variant).to(device)
     if settings.what == "adapter":
         pipe.load_moa(settings.adapter, "measured")
+        noun = pipe.moa_adapters["measured"].config.noun
+        if noun != MEASURED:
+            raise ValueError(f"adapter={settings.adapter!r} draws a {noun}; the held-out subjects that it would be measured on are people. Give an adapter trained with subject=people.")
     return pipe
 
 

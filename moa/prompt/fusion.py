@@ -36,8 +36,9 @@ class Resampler(nn.Module):
 class SpaceTime(nn.Module):
     """An offset (t l d) for each diffusion time and UNet layer: LN(MLP(LN(PE(t, l)))).
 
-    PE is NeTI's: 1024 fixed random frequencies over (t, layer) with sigma_t = 0.03 and sigma_l = 2, [sin; cos],
-    L2-normalised (2305.15391, section 3.1). The last gain starts at zero, so that the offset does (our choice).
+    PE is after NeTI's: 1024 fixed random frequencies over (t, layer) with sigma_t = 0.03 and sigma_l = 2, [sin; cos],
+    L2-normalised (2305.15391, section 3.1, as recalled). Here the frequencies are in cycles, there in radians, as recalled: times that are
+    ten apart have little in common here, and nearly everything there. The last gain starts at zero, so that the offset does (our choice).
     """
 
     def __init__(self, layers: int, width: int, *, hidden: int = 128, frequencies: int = 1024, seed: int = 0):

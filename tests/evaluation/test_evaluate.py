@@ -7,6 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from moa import MoAPipeline
 from moa.cli import CONF
 from moa.evaluate import run
 from moa.evaluation.reader import Reader
@@ -14,13 +15,12 @@ from moa.evaluation.settings import SETTINGS, read_settings
 
 from experts import make_adapter
 from families import save_pipeline
+from people import save_adapter
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """A random prior, adapter and reader."""
-    from moa.pipelines import MoAPipeline
-
     folder = tmp_path_factory.mktemp("models")
     save_pipeline("sd15", folder / "prior")
     torch.manual_seed(0)
@@ -92,3 +92,10 @@ def test_every_kind_runs_on_a_random_model(models, what, tmp_path, capsys):
 def test_a_device_that_is_not_here(models):
     with pytest.raises(ValueError, match="choose one of auto, cpu"):
         run(composed(f"reader={models}/reader", "what=reader", "device=warp", "out=/tmp/moa-none"), "")
+
+
+def test_an_adapter_of_others_than_people_is_refused(models, tmp_path):
+    adapter = save_adapter(MoAPipeline.from_pretrained(models / "prior"), tmp_path / "robots", noun="robot")
+    words = [f"prior.path={models}/prior", f"adapter={adapter}", f"reader={models}/reader", f"out={tmp_path}/out", "device=cpu"]
+    with pytest.raises(ValueError, match="draws a robot; the held-out subjects that it would be measured on are people"):
+        run(composed(*words), "")
