@@ -398,6 +398,8 @@ METHODS = {
     "scale by name": (lambda p: p.set_moa_scale({"alice": "much"}), ["'much'", "'alice'"]),
     "scale NaN": (lambda p: p.set_moa_scale(float("nan")), ["nan", "0 (the prior alone) to 1"]),
     "window": (lambda p: p.set_moa_scale(1.0, window=(0.5, 0.5)), ["(0.5, 0.5)", "start < end"]),
+    "window a number": (lambda p: p.set_moa_scale(1.0, window=0.5), ["window=0.5", "(start, end)"]),
+    "window of three": (lambda p: p.set_moa_scale(1.0, window=(0.0, 0.5, 1.0)), ["window=(0.0, 0.5, 1.0)", "(start, end)"]),
     "adapter's name taken": (lambda p: p.load_moa(p.config_path, "people"), ["'people'", "already loaded"]),
     "adapter's name": (lambda p: p.load_moa(p.config_path, "my people"), ["'my people'", "plain name"]),
     "unknown adapter": (lambda p: p.encode_subject(Image.new("RGB", (40, 40)), adapter="pets"), ["'pets'", "people"]),

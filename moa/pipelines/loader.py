@@ -1,6 +1,6 @@
 """Adapters in a pipeline: loaded, unloaded, weighed, and the subjects they read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from moa.pipelines.plan import Scale, SubjectInput, embed, with_noun
@@ -63,9 +63,10 @@ class MoALoaderMixin:
         for name, value in values.items():
             if not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ValueError(f"set_moa_scale got {value!r} for {name!r}; give a number from 0 (the prior alone) to 1.")
-        start, end = window
+        pair = window if isinstance(window, Sequence) and len(window) == 2 and all(isinstance(part, (int, float)) for part in window) else (1, 0)
+        start, end = pair
         if not 0 <= start < end <= 1:
-            raise ValueError(f"set_moa_scale got window={tuple(window)}; give (start, end) with 0 <= start < end <= 1, fractions of the run.")
+            raise ValueError(f"set_moa_scale got window={window!r}; give (start, end) with 0 <= start < end <= 1, fractions of the run.")
         if isinstance(scale, Mapping):
             named = {name: float(value) for name, value in values.items()}
             self._scale = Scale({**self._scale.by_name, **named}, self._scale.overall, (start, end))

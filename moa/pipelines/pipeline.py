@@ -157,7 +157,7 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin):
         )  # fmt: skip
 
     def _recorder(self, plan: Plan, copies: int, output_routing: bool | str) -> Recorder:
-        sites = next(iter(self.moa_adapters.values())).config.map_sites
+        sites = frozenset().union(*(adapter.config.map_sites for adapter in self.moa_adapters.values()))
         experts = tuple(name for name in self.moa_adapters)
         return Recorder(experts, len(plan.prompts) * copies, attention_sites=sites, full=output_routing == "full")
 
@@ -170,8 +170,8 @@ def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str
     for text in chain.from_iterable([given] if isinstance(given, str) else given for given in negative):
         if names_in(text, known):
             raise ValueError(f"The negative prompt {text!r} holds <{names_in(text, known)[0]}>; a subject cannot be asked away. Write its noun instead.")
-    if call.get("prompt_2") and names_in(str(call["prompt_2"]), known):
-        raise ValueError("prompt_2 holds a placeholder; name subjects in `prompt` only, and leave prompt_2 out.")
+    if call.get("prompt_2") and (subjects or names_in(str(call["prompt_2"]), known)):
+        raise ValueError(f"prompt_2={call['prompt_2']!r} cannot go with subjects, which have their places in `prompt` alone; leave prompt_2 out.")
     if subjects and call.get("clip_skip") is not None:
         raise ValueError(f"clip_skip={call['clip_skip']!r} cannot go with subjects: adapters are trained on the text encoder's last layer. Leave clip_skip out.")
     if not prompts and subjects:

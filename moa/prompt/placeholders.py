@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-PLACEHOLDER = re.compile(r"<([A-Za-z0-9_][\w\- ]*)>")
+PLACEHOLDER = re.compile(r"<(\w[\w\- ]*)>")
 DETERMINERS = frozenset(["a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that", "one", "another", "some", "every", "each"])
 
 

@@ -29,7 +29,7 @@ def subject_maps(recorder: Recorder, subjects: Subjects, tokens: Mapping[str, in
     for column, adapter in enumerate(recorder.experts, start=1):
         shown = recorder.attention(adapter)
         for index, (row, own) in enumerate(subjects.rows_of(adapter)):
-            share = torch.ones(len(own), *routing.shape[-2:], device=routing.device)
+            share = torch.full((len(own), *routing.shape[-2:]), 1 / max(len(own), 1), device=routing.device)  # where nobody looked, all alike
             if shown is not None:
                 by_subject = reduce(shown[index], "(s k) h w -> s h w", "sum", k=tokens[adapter])[: len(own)]
                 share = by_subject / by_subject.sum(0, keepdim=True).clamp(min=1e-9)

@@ -8,6 +8,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
+OTHERS = ("encoder_hid_proj", "moa")  # children of a UNet that are no layers of it: an IP-Adapter's projection, mounted adapters
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -29,7 +31,7 @@ def find_sites(unet: nn.Module) -> list[Site]:
     inside = {f"{block}.{which}" for block in blocks for which in ("attn1", "attn2")}
     sites = []
     for name, module in unet.named_modules():
-        if "processor" in name.split(".") or not _is_attention(module):
+        if "processor" in name.split(".") or name.split(".")[0] in OTHERS or not _is_attention(module):
             continue
         if name not in inside or not _is_supported(module):
             raise ValueError(

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionControlNetPipeline
+from diffusers.models.embeddings import IPAdapterPlusImageProjection, MultiIPAdapterImageProjection
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from moa import MoAPipeline
+from moa.where.sites import find_sites
 
 from experts import make_adapter
 
@@ -163,3 +165,14 @@ def test_components_are_the_stock_pipelines(pipe, model_folder):
     stock = DiffusionPipeline.from_pretrained(model_folder("sd15"))
     load_moa(pipe)
     assert pipe.components.keys() == stock.components.keys()
+
+
+def test_an_ip_adapter_plus_is_no_layer_of_the_unet(pipe, picture):
+    """Its projection is made of attention too, and lies in the UNet."""
+    bare = find_sites(pipe.unet)
+    plus = IPAdapterPlusImageProjection(embed_dims=16, output_dims=pipe.unet.config.cross_attention_dim, hidden_dims=16, depth=1, dim_head=8, heads=2, num_queries=4)
+    pipe.unet.encoder_hid_proj = MultiIPAdapterImageProjection([plus])
+    assert find_sites(pipe.unet) == bare
+    load_moa(pipe)
+    pipe.load_moa(make_adapter(pipe.unet, seed=2), "pets")
+    assert find_sites(pipe.unet) == bare

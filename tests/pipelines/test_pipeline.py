@@ -161,6 +161,34 @@ def test_two_adapters(pipe, picture):
     assert np.array_equal(pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images, alone)
 
 
+def test_maps_of_two_adapters_in_different_layers(pipe, picture):
+    """Each adapter's subjects are told apart by its own layers, and share out their expert's weight between them."""
+    names = [site.name for site in pipe.moa_adapters["people"].config.sites]
+    pipe.unload_moa()
+    for name, part in (("people", "down_blocks"), ("pets", "up_blocks")):
+        assert any(part in site for site in names)
+        pipe.load_moa(make_adapter(pipe.unet, seed=len(name), layers=[part]), name)
+    given = {name: pipe.encode_subject(picture.rotate(90 * i), adapter=adapter) for i, (name, adapter) in enumerate([("a", "people"), ("b", "people"), ("c", "pets"), ("d", "pets")])}
+    out = pipe("<a> and <b> and <c> and <d>", subjects=given, output_routing=True, generator=seed(), **CALL)
+    maps = out.subject_maps[0]
+    assert not torch.equal(maps["a"], maps["b"]) and not torch.equal(maps["c"], maps["d"])
+    torch.testing.assert_close(maps["a"] + maps["b"], out.routing[0, 1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(maps["c"] + maps["d"], out.routing[0, 2], atol=1e-5, rtol=1e-4)
+
+
+def test_names_in_any_alphabet(pipe, picture):
+    drawn = pipe("<Élodie> and <李雷>", subjects={"Élodie": picture, "李雷": picture}, generator=seed(), **CALL).images
+    assert np.array_equal(drawn, pipe("<a> and <b>", subjects={"a": picture, "b": picture}, generator=seed(), **CALL).images)
+
+
+def test_a_second_prompt_and_subjects_are_refused(model_folder, picture):
+    pipe = MoAPipeline.from_pretrained(model_folder("sdxl"))
+    pipe.load_moa(make_adapter(pipe.unet), "people")
+    for second in ("a dog", "<alice>"):
+        with pytest.raises(ValueError, match="prompt_2=.* cannot go with subjects"):
+            pipe("<alice>", prompt_2=second, subjects={"alice": picture}, **CALL)
+
+
 def test_save_and_load_with_and_without_an_adapter(pipe, stock, picture, tmp_path):
     with_subject = pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images
     plain = stock("a dog", generator=seed(), **CALL).images
