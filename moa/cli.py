@@ -79,8 +79,8 @@ def newest(folder: Path, usable: Callable[[Path], bool]) -> Path | None:
     return found[-1] if found else None
 
 
-def writable_folder(path: str | Path, *, needed: int = 16 * MEGABYTE) -> Path:
-    """The folder, made if need be, after a try at writing into it.
+def writable_folder(path: str | Path, *, needed: int = 16 * MEGABYTE, setting: str = "out") -> Path:
+    """The folder that a setting names, made if need be, after a try at writing into it.
 
     Errors: ValueError if it cannot be made or written to, or has fewer than `needed` bytes free.
     """
@@ -91,7 +91,7 @@ def writable_folder(path: str | Path, *, needed: int = 16 * MEGABYTE) -> Path:
             file.write(b"moa")
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise ValueError(f"Nothing can be written to the folder {str(path)!r} ({error.strerror or error}); give another with out=.") from None
+        raise ValueError(f"Nothing can be written to the folder {str(path)!r} ({error.strerror or error}); give another with {setting}=.") from None
     if free < needed:
-        raise ValueError(f"The disk of {str(path)!r} has {free // MEGABYTE} MB left, and {needed // MEGABYTE} are needed; make room, or give another folder with out=.")
+        raise ValueError(f"The disk of {str(path)!r} has {free // MEGABYTE} MB left, and {needed // MEGABYTE} are needed; make room, or give another folder with {setting}=.")
     return folder

@@ -67,9 +67,9 @@ def check_export(export: str | None) -> None:
         raise ValueError(f"train.export={export!r} is a file; give a folder, which may be there or not.")
     existing = next(path for path in (Path(export).absolute(), *Path(export).absolute().parents) if path.is_dir())
     try:
-        writable_folder(existing)
+        writable_folder(existing, setting="train.export")
     except ValueError as error:
-        raise ValueError(f"train.export={export!r} cannot be made: {error}".replace("out=", "train.export=")) from None
+        raise ValueError(f"train.export={export!r} cannot be made: {error}") from None
 
 
 def checkpoint_bytes(objective: nn.Module) -> int:

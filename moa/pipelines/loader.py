@@ -63,15 +63,14 @@ class MoALoaderMixin:
         for name, value in values.items():
             if not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ValueError(f"set_moa_scale got {value!r} for {name!r}; give a number from 0 (the prior alone) to 1.")
-        pair = window if isinstance(window, Sequence) and len(window) == 2 and all(isinstance(part, (int, float)) for part in window) else (1, 0)
-        start, end = pair
-        if not 0 <= start < end <= 1:
+        pair = isinstance(window, Sequence) and len(window) == 2 and all(isinstance(part, (int, float)) for part in window)
+        if not pair or not 0 <= window[0] < window[1] <= 1:
             raise ValueError(f"set_moa_scale got window={window!r}; give (start, end) with 0 <= start < end <= 1, fractions of the run.")
         if isinstance(scale, Mapping):
             named = {name: float(value) for name, value in values.items()}
-            self._scale = Scale({**self._scale.by_name, **named}, self._scale.overall, (start, end))
+            self._scale = Scale({**self._scale.by_name, **named}, self._scale.overall, tuple(window))
         else:
-            self._scale = Scale({}, float(scale), (start, end))
+            self._scale = Scale({}, float(scale), tuple(window))
 
     def encode_subject(self, image: SubjectInput, noun: str | None = None, *, adapter: str | None = None) -> SubjectEmbedding:
         """A subject from one or more pictures, reusable and saveable; `noun` is its class, `adapter` who draws it.

@@ -135,7 +135,8 @@ def remove(unet: nn.Module, name: str | None = None) -> None:
 @contextmanager
 def set_aside(unet: nn.Module) -> Iterator[None]:
     """Inside, the UNet's modules are the prior's alone: for whatever walks over all of them. It cannot be called meanwhile."""
-    parts = [(module, name, module._modules[name]) for module in list(unet.modules()) for name in OURS if name in module._modules and _is_ours(unet, module)]
+    holders = [unet, *(module for module in unet.modules() if isinstance(module, MixtureOfAttention))]
+    parts = [(module, name, module._modules[name]) for module in holders for name in OURS if name in module._modules]
     for module, name, _ in parts:
         del module._modules[name]
     try:
@@ -143,10 +144,6 @@ def set_aside(unet: nn.Module) -> Iterator[None]:
     finally:
         for module, name, part in parts:
             module._modules[name] = part
-
-
-def _is_ours(unet: nn.Module, module: nn.Module) -> bool:
-    return module is unet or isinstance(module, MixtureOfAttention)
 
 
 def _open(unet: nn.Module) -> Mounted:

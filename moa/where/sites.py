@@ -8,7 +8,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
-OTHERS = ("encoder_hid_proj", "moa")  # children of a UNet that are no layers of it: an IP-Adapter's projection, mounted adapters
+IP_ADAPTER = "encoder_hid_proj"  # the child of a UNet in which diffusers keeps an IP-Adapter's projection: no layer of it, but attention too
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def find_sites(unet: nn.Module) -> list[Site]:
     inside = {f"{block}.{which}" for block in blocks for which in ("attn1", "attn2")}
     sites = []
     for name, module in unet.named_modules():
-        if "processor" in name.split(".") or name.split(".")[0] in OTHERS or not _is_attention(module):
+        if "processor" in name.split(".") or name.split(".")[0] == IP_ADAPTER or not _is_attention(module):
             continue
         if name not in inside or not _is_supported(module):
             raise ValueError(

@@ -52,42 +52,27 @@ class FailingDisk(Disk):
         self._do(super().remove, folder)
 
 
-def operations(folder: Path, step: int) -> int:
+def operations(folder: Path, step: int, keep: int) -> int:
     disk = FailingDisk(at=-1, after=False)
     for earlier in (1, 2):
-        save(folder, earlier, one(earlier), keep=1)
-    save(folder, step, one(3), keep=1, disk=disk)
+        save(folder, earlier, one(earlier), keep=keep)
+    save(folder, step, one(3), keep=keep, disk=disk)
     shutil.rmtree(folder)
     return disk.count
 
 
-def test_every_crash_point_loses_nothing(tmp_path: Path) -> None:
-    points = operations(tmp_path / "count", 3)
-    assert points >= 12  # mkdir, 3 times write and sync, sync, rename, sync, rename aside, remove
+@pytest.mark.parametrize(("step", "keep", "whole"), [(3, 1, (2.0, 3.0)), (2, 2, (1.0, 2.0, 3.0))], ids=["a new step", "a step again"])
+def test_every_crash_point_loses_no_other_step(tmp_path: Path, step: int, keep: int, whole: tuple[float, ...]) -> None:
+    points = operations(tmp_path / "count", step, keep)
+    assert points >= 12  # mkdir, 3 times write and sync, sync, rename, sync, and one renamed aside, before or after, and removed
     for at in range(1, points + 1):
         for after in (False, True):
             folder = tmp_path / f"{at}-{after}"
-            for step in (1, 2):
-                save(folder, step, one(step), keep=1)
+            for earlier in (1, 2):
+                save(folder, earlier, one(earlier), keep=keep)
             with pytest.raises(OSError, match="No space left"):
-                save(folder, 3, one(3), keep=1, disk=FailingDisk(at, after))
-            assert value(latest(folder)) in (2.0, 3.0)
-            save(folder, 4, one(4), keep=1)
-            assert value(latest(folder)) == 4.0
-            assert [path.name for path in folder.iterdir()] == ["step_00000004"]
-
-
-def test_every_crash_point_of_writing_a_step_again_loses_no_other_step(tmp_path: Path) -> None:
-    points = operations(tmp_path / "count", 2)
-    assert points >= 12  # as above, the old one renamed aside before
-    for at in range(1, points + 1):
-        for after in (False, True):
-            folder = tmp_path / f"{at}-{after}"
-            for step in (1, 2):
-                save(folder, step, one(step), keep=2)
-            with pytest.raises(OSError, match="No space left"):
-                save(folder, 2, one(3), keep=2, disk=FailingDisk(at, after))
-            assert value(latest(folder)) in (1.0, 2.0, 3.0)
+                save(folder, step, one(3), keep=keep, disk=FailingDisk(at, after))
+            assert value(latest(folder)) in whole
             save(folder, 4, one(4), keep=1)
             assert value(latest(folder)) == 4.0
             assert [path.name for path in folder.iterdir()] == ["step_00000004"]
