@@ -3,7 +3,7 @@
 from torch.utils.data import Dataset
 
 from moa.data.examples import Subject, SubjectExample
-from moa.data.world import World
+from moa.data.world import CLASSES, World
 
 
 class WorldSubjects(Dataset[SubjectExample]):
@@ -33,7 +33,7 @@ class WorldSubjects(Dataset[SubjectExample]):
             references=references, length=length, empty=0.0, left_to_right=left_to_right,
         )  # fmt: skip
         self.all, self.some = World(split, placeholders="all", **common), World(split, placeholders="some", **common)
-        self.noun, self.every = kinds[0], round(1 / plain) if plain > 0 else 0
+        self.noun, self.every = CLASSES[kinds[0]][0].noun, round(1 / plain) if plain > 0 else 0
 
     def __len__(self) -> int:
         return len(self.all)

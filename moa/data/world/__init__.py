@@ -3,12 +3,14 @@
 from moa.data.world.bank import read_bank, render_bank
 from moa.data.world.captions import compose_prompt, describe_state
 from moa.data.world.dataset import SubjectView, World, WorldExample
+from moa.data.world.figures import Identity, State
 from moa.data.world.references import render_reference
 from moa.data.world.scenes import scene_names
 from moa.data.world.sprites import cache_folder, sprite
-from moa.data.world.subjects import KINDS, SPLITS, Identity, State, identity, labels, looks, split_of
+from moa.data.world.subjects import CLASSES, KINDS, SPLITS, identity, labels, looks, split_of
 
 __all__ = [
+    "CLASSES",
     "KINDS",
     "SPLITS",
     "Identity",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from moa.data.world.draws import pick
+from moa.data.world.figures import Identity, State
 from moa.data.world.scenes import SCENES
-from moa.data.world.subjects import PLURALS, Identity, State
 
 ADJECTIVES = ("smiling", "laughing", "frowning", "grinning", "surprised", "sleepy", "winking", "angry", "starry-eyed")
 BARE = 0.17  # share of captions without a detail: "a person in the snow"
 SCENELESS = 0.06  # share of captions that leave the scene out
-MOST_WORDS = 48  # said of all figures together; places and the scene add at most a dozen
+MOST_WORDS = 48  # said of all figures together; places and the scene add at most thirteen
 NUMBERS = {2: "two", 3: "three"}
 
 
@@ -90,11 +90,11 @@ def _sides(texts: Sequence[str], places: Sequence[str]) -> str:
     return enumerate_words([f"{text} {place}" for place, text in zip(places, texts, strict=True)])
 
 
-def _counted(said: Sequence[Said], nouns: Sequence[str]) -> str:
+def _counted(said: Sequence[Said], plurals: Sequence[str]) -> str:
     """ "two people and a robot" for figures without a detail; their order is that of first mention."""
-    groups = {noun: [s for s, n in zip(said, nouns, strict=True) if n == noun] for noun in dict.fromkeys(nouns)}
+    groups = {many: [s for s, p in zip(said, plurals, strict=True) if p == many] for many in dict.fromkeys(plurals)}
     return enumerate_words(
-        [f"{NUMBERS[len(g)]} {PLURALS[noun]}" if len(g) > 1 else g[0].text() for noun, g in groups.items()]
+        [f"{NUMBERS[len(g)]} {many}" if len(g) > 1 else g[0].text() for many, g in groups.items()]
     )
 
 
@@ -173,7 +173,7 @@ def caption(
     words = "" if rng.random() < SCENELESS else pick(rng, SCENES[scene].phrases[: 1 if rng.random() < 0.5 else None])
     plain = arrange_words([said[i].text() for i in order], where, form)
     if bare and counted and len(figures) > 1:
-        plain = _counted([said[i] for i in order], [figures[i][0].noun for i in order])
+        plain = _counted([said[i] for i in order], [figures[i][0].plural for i in order])
     named = arrange_words([said[i].text(names[i]) for i in order], where, form)
     return with_articles(in_scene(plain, words, first)), with_articles(in_scene(named, words, first))
 

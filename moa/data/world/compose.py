@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from moa.data.world.figures import Identity
 from moa.data.world.sprites import at_height, solid_box
 
 HEIGHTS = {1: (84, 116), 2: (74, 96), 3: (62, 80)}  # pixels of 128, by the number of figures
-RELATIVE_HEIGHT = {"person": 1.0, "robot": 1.0, "creature": 0.82, "plant": 0.86}
 MIN_VISIBLE = 0.5  # share of every figure that others may not cover
 
 
@@ -47,17 +47,17 @@ def mask_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
 
 
 def _place(
-    rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str], size: int, shrink: float
+    rng: np.random.Generator, sprites: list[Image.Image], classes: list[type[Identity]], size: int, shrink: float
 ) -> list[Placed]:
-    """Figures side by side with jitter, feet near the lower edge, as high as `HEIGHTS` says."""
+    """Figures side by side with jitter, feet near the lower edge, as high as `HEIGHTS` and their class say."""
     count, unit = len(sprites), size / 128
     low, high = HEIGHTS[count]
     common = rng.uniform(low, high)
     slots = rng.permutation(count)
     spread = rng.uniform(0.86, 1.0)
     out = []
-    for slot, picture, noun in zip(slots, sprites, nouns, strict=True):
-        height = np.clip(common * rng.uniform(0.93, 1.07), low, high) * RELATIVE_HEIGHT[noun] * shrink * unit
+    for slot, picture, who in zip(slots, sprites, classes, strict=True):
+        height = np.clip(common * rng.uniform(0.93, 1.07), low, high) * who.height * shrink * unit
         figure = at_height(picture, height)
         left, _, right, bottom = solid_box(np.asarray(figure.getchannel("A")))
         if right - left > 0.9 * size:
@@ -70,21 +70,21 @@ def _place(
         )
         half = (right - left) / 2
         center = np.clip(center, half + 1, size - half - 1)
-        feet = size * rng.uniform(0.89, 0.985)
+        feet = size * (rng.uniform(0.89, 0.985) + who.sunk)
         out.append(Placed(figure, round(center - half - left), round(feet - bottom), bottom))
     return out
 
 
 def arrange(
-    rng: np.random.Generator, sprites: list[Image.Image], nouns: list[str], size: int
+    rng: np.random.Generator, sprites: list[Image.Image], classes: list[type[Identity]], size: int
 ) -> tuple[list[Placed], list[int], Bool[np.ndarray, "s h w"]]:
-    """Places for one to three figures; of each at least `MIN_VISIBLE` stays in sight.
+    """Places for one to three figures of these classes; of each at least `MIN_VISIBLE` stays in sight.
 
     Returns places and visible masks in the order given, and the painting order (who stands lower is in front).
     """
     shrink = 1.0
     for attempt in range(24):
-        places = _place(rng, sprites, nouns, size, shrink)
+        places = _place(rng, sprites, classes, size, shrink)
         order = [int(i) for i in np.argsort([place.top + place.feet for place in places], kind="stable")]
         figures = np.stack([figure_mask(places[i], size, size) for i in order])
         masks = visible_masks(figures)

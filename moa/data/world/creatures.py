@@ -6,6 +6,7 @@ import numpy as np
 
 from moa.data.world import words
 from moa.data.world.draws import color_word, maybe, optional, phrase, pick, pick_color
+from moa.data.world.figures import Identity, State
 
 STYLES = ("critters", "clay")
 BODIES = {
@@ -115,7 +116,7 @@ def _palette(style: str) -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Creature:
+class Creature(Identity):
     """Which creature it is. Colours are hex; a missing part is "none"; `eyes` is their number in words."""
 
     style: str
@@ -125,7 +126,8 @@ class Creature:
     top: str
     pattern: str
     eyes: str
-    noun = "creature"
+    noun, plural = "creature", "creatures"
+    height = 0.82
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Creature":
@@ -169,7 +171,7 @@ class Creature:
 
 
 @dataclass(frozen=True, slots=True)
-class CreatureState:
+class CreatureState(State):
     """The creature's face; `flip` mirrors left and right; creatures stand straight (`rotation` 0)."""
 
     look: str

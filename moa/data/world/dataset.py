@@ -11,10 +11,11 @@ from torch.utils.data import Dataset
 from moa.data.world.captions import Layout, caption, caption_scene
 from moa.data.world.compose import Placed, arrange, compose, figure_mask, mask_box
 from moa.data.world.draws import pick
+from moa.data.world.figures import Identity, State
 from moa.data.world.references import render_reference
 from moa.data.world.scenes import draw_scene, scene_names
 from moa.data.world.sprites import cache_folder, sprite
-from moa.data.world.subjects import KINDS, SPLITS, Identity, State, identity, labels, looks, one_of
+from moa.data.world.subjects import CLASSES, KINDS, SPLITS, identity, labels, looks, one_of
 from moa.data.world.visibility import visible_labels
 
 EMPTY = 0.035  # share of scenes without a subject
@@ -89,7 +90,7 @@ class World(Dataset[WorldExample]):
         one_of("split", split, SPLITS)
         one_of("placeholders", placeholders, PLACEHOLDERS)
         for kind in kinds:
-            one_of("kind", kind, KINDS)
+            one_of("kind", kind, tuple(CLASSES))
         if not kinds or not count or not set(count) <= {1, 2, 3} or len(weights) != len(count):
             raise ValueError(
                 f"got kinds {kinds}, count {count}, weights {weights}; allowed are some kinds and counts of 1 to 3 "
@@ -126,9 +127,9 @@ class World(Dataset[WorldExample]):
         cast = self._cast(rng)
         chosen = [(identity(self.split, i, kind), self._looks(i, kind)[look]) for kind, i, look in cast]
         sprites = [sprite(who, state, self.cache) for who, state in chosen]
-        places, order, masks = arrange(rng, sprites, [who.noun for who, _ in chosen], self.size)
+        places, order, masks = arrange(rng, sprites, [type(who) for who, _ in chosen], self.size)
         figures = [figure_mask(place, self.size, self.size) for place in places]
-        seen = [visible_labels(w.noun, labels(w, s), m, f) for (w, s), m, f in zip(chosen, masks, figures, strict=True)]
+        seen = [visible_labels(type(w), labels(w, s), m, f) for (w, s), m, f in zip(chosen, masks, figures, strict=True)]
         named = self._named(words, len(cast))
         names = [f"s{i + 1}" if is_named else None for i, is_named in enumerate(named)]
         said = [(who, state, see) for (who, state), see in zip(chosen, seen, strict=True)]
@@ -167,7 +168,7 @@ class World(Dataset[WorldExample]):
         others = rng.permutation([i for i in range(self.looks) if i != look])[: self.references]
         who, states = identity(self.split, number, kind), self._looks(number, kind)
         pairs = [
-            render_reference(rng, sprite(who, states[i], self.cache), self.size, close_ups=kind in ("person", "robot"))
+            render_reference(rng, sprite(who, states[i], self.cache), self.size, close_ups=who.close_ups, sunk=who.sunk)
             for i in others
         ]
         return tuple(zip(*pairs, strict=True))

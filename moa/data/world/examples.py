@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from moa.data.world.figures import Identity
 from moa.data.world.references import render_reference
 from moa.data.world.sprites import cache_folder, sprite
-from moa.data.world.subjects import Identity, identity, looks
+from moa.data.world.subjects import identity, looks
 
 NAMES = ("ada", "bo", "cleo", "dev", "emi", "finn", "gus", "hana", "ivo", "juno")
 POOL = 200  # identities to choose from
@@ -47,8 +48,9 @@ def render_examples(folder: str | Path, *, count: int = 6, size: int = 128, spli
     paths = []
     for name, number in zip(NAMES, choose(count, split=split, kind=kind), strict=False):
         look = looks(split, number, kind)[0]
-        figure = sprite(identity(split, number, kind), look, cache_folder())
-        picture, _ = render_reference(np.random.default_rng([20242, number]), figure, size, close_ups=False)
+        who = identity(split, number, kind)
+        figure = sprite(who, look, cache_folder())
+        picture, _ = render_reference(np.random.default_rng([20242, number]), figure, size, close_ups=False, sunk=who.sunk)
         paths.append(folder / f"{name}.png")
         Image.fromarray(picture).save(paths[-1], optimize=True)
     return paths

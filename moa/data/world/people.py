@@ -6,6 +6,7 @@ import numpy as np
 
 from moa.data.world import words
 from moa.data.world.draws import color_distance, color_word, maybe, optional, phrase, pick, pick_color
+from moa.data.world.figures import Identity, State
 
 TOPS = (*words.HAIR_STYLES, *words.HATS, "none")
 NOSES = ("block", "wide", "small", "tall")
@@ -15,11 +16,18 @@ SHIRT_OUTFITS = ("plain", "stripes", "hoodie", "tie")  # the shirt is what one s
 JACKET_OUTFITS = ("jacket", "suit", "coat", "dress")  # drawn in the jacket's colour
 OVER_SHIRT = ("jacket", "checker", "overalls")  # a part of the shirt still shows
 CONTRAST = 45  # sRGB steps between beard and skin below which a beard is not seen
+HEAD, CLOTHES, LEGS = (0.0, 0.65), (0.62, 0.9), (0.85, 1.0)
+BANDS = {
+    **dict.fromkeys(("hair_style", "hair_color", "hat", "hat_color", "skin", "beard", "beard_color"), HEAD),
+    **dict.fromkeys(("glasses", "cheeks", "expression", "eyes"), HEAD),
+    **dict.fromkeys(("outfit", "outfit_color", "shirt_color", "jacket_color", "under_color"), CLOTHES),
+    "trousers_color": LEGS,
+}
 LINE_MOUTHS = ("smile", "wideSmile", "flat", "smirk", "frown", "ooh")  # dark lines: lost in a dark full beard
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Person(Identity):
     """Who a person is. Colours are hex; a missing part is "none"; hat and hair colour are drawn for everyone."""
 
     top: str
@@ -31,8 +39,8 @@ class Person:
     nose: str
     eyebrows: str
     cheeks: str
-    noun = "person"
-    style = "voxel-art"
+    noun, plural, style = "person", "people", "voxel-art"
+    close_ups, bands = True, BANDS
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Person":
@@ -101,7 +109,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonState:
+class PersonState(State):
     """What a person wears and does; colours are hex, `rotation` in degrees clockwise, `flip` mirrors left and right."""
 
     outfit: str

@@ -6,6 +6,7 @@ import numpy as np
 
 from moa.data.world import words
 from moa.data.world.draws import color_word, maybe, optional, pick, pick_color
+from moa.data.world.figures import Identity, State
 
 PLANTS = {
     "sprout": "sprout",
@@ -48,10 +49,14 @@ MOUTHS = {
     "frown": "frowning",
     "tongue": "sticking out the tongue",
 }
+BANDS = {
+    **dict.fromkeys(("plant", "bloom_color"), (0.0, 0.5)),
+    **dict.fromkeys(("pot_color", "eyes", "expression"), (0.5, 1.0)),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Plant:
+class Plant(Identity):
     """Which plant it is. Colours are hex; a missing part is "none"."""
 
     plant: str
@@ -60,8 +65,8 @@ class Plant:
     pot: str
     pot_color: str
     pattern: str
-    noun = "plant"
-    style = "sprouts"
+    noun, plural, style = "plant", "plants", "sprouts"
+    height, bands = 0.86, BANDS
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Plant":
@@ -96,7 +101,7 @@ class Plant:
 
 
 @dataclass(frozen=True, slots=True)
-class PlantState:
+class PlantState(State):
     """The face on the pot; `flip` mirrors left and right; plants stand straight (`rotation` 0)."""
 
     eyes: str

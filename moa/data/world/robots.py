@@ -6,6 +6,7 @@ import numpy as np
 
 from moa.data.world import words
 from moa.data.world.draws import color_word, maybe, optional, pick, pick_color
+from moa.data.world.figures import Identity, State
 
 TOPS = {
     "antenna": "an antenna",
@@ -34,18 +35,23 @@ EYES = {
     "plus": "plus eyes",
 }
 MOUTHS = {"grill": "", "speaker": "", "zigzag": "", "line": "", "smile": "smiling"}
+BANDS = {
+    **dict.fromkeys(("top", "glow_color", "eyes", "expression"), (0.0, 0.65)),
+    "chest": (0.62, 0.9),
+    "accent_color": (0.85, 1.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Robot:
+class Robot(Identity):
     """Which robot it is. Colours are hex; a missing part is "none"."""
 
     body: str
     accent: str
     top: str
     chest: str
-    noun = "robot"
-    style = "voxel-bot"
+    noun, plural, style = "robot", "robots", "voxel-bot"
+    close_ups, bands = True, BANDS
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Robot":
@@ -83,7 +89,7 @@ class Robot:
 
 
 @dataclass(frozen=True, slots=True)
-class RobotState:
+class RobotState(State):
     """The robot's face; colours are hex, `rotation` in degrees clockwise, `flip` mirrors left and right."""
 
     glow: str

@@ -17,7 +17,7 @@ from dicebear import Avatar, Style
 from jaxtyping import UInt8
 from PIL import Image
 
-from moa.data.world.subjects import Identity, State
+from moa.data.world.figures import Identity, State
 
 CANVAS = 144  # pixels that the style's own square canvas is drawn at
 MARGIN = 0.08  # drawn around the canvas, as a share of it, where a rotated figure would leave it
@@ -62,7 +62,7 @@ def rasterize(text: str, width: int) -> bytes:
 
 def _draw(who: Identity, state: State) -> bytes:
     options = state.options(who) | {"rotate": state.rotation}
-    margin = MARGIN if state.rotation else 0.0
+    margin = max(who.margin, MARGIN if state.rotation else 0.0)
     drawing = rasterize(with_margin(svg(who.style, options), margin), round(CANVAS * (1 + 2 * margin)))
     picture = Image.open(io.BytesIO(drawing)).convert("RGBA")
     picture = picture.crop(picture.getchannel("A").getbbox())
@@ -96,7 +96,7 @@ def _write(path: Path, png: bytes) -> None:
 
 @lru_cache(maxsize=1024)
 def sprite(who: Identity, state: State, folder: Path | None = None) -> Image.Image:
-    """The figure of an identity in a state, cut out (RGBA, soft shadow included), about 120 pixels high.
+    """The figure of an identity in a state, cut out (RGBA, soft shadow included), 120 to 180 pixels high.
 
     The same bytes whether drawn now or read from `folder` (None: kept in this process only). Do not modify it.
     """

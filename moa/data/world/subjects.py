@@ -5,19 +5,22 @@ from functools import lru_cache
 
 import numpy as np
 
+from moa.data.world.busts import Bust, BustState
 from moa.data.world.creatures import Creature, CreatureState
+from moa.data.world.figures import Identity, State
 from moa.data.world.people import Person, PersonState
 from moa.data.world.plants import Plant, PlantState
 from moa.data.world.robots import Robot, RobotState
 
-Identity = Person | Robot | Creature | Plant
-State = PersonState | RobotState | CreatureState | PlantState
-
-KINDS = ("person", "robot", "creature", "plant")
+KINDS = ("person", "robot", "creature", "plant")  # what the embedded prior, its encoder and the reader learn from
 SPLITS = ("train", "validation", "test")
-CLASSES = {"person": Person, "robot": Robot, "creature": Creature, "plant": Plant}
-STATES = {"person": PersonState, "robot": RobotState, "creature": CreatureState, "plant": PlantState}
-PLURALS = {"person": "people", "robot": "robots", "creature": "creatures", "plant": "plants"}
+CLASSES: dict[str, tuple[type[Identity], type[State]]] = {  # a class's place seeds its draws: a new one comes last
+    "person": (Person, PersonState),
+    "robot": (Robot, RobotState),
+    "creature": (Creature, CreatureState),
+    "plant": (Plant, PlantState),
+    "bust": (Bust, BustState),
+}
 
 
 def one_of(name: str, given: str, allowed: tuple[str, ...]) -> None:
@@ -36,13 +39,17 @@ def split_of(identity: Identity) -> str:
     return "train" if bucket < 80 else "validation" if bucket < 90 else "test"
 
 
+def _rng(stream: int, split: str, kind: str, index: int) -> np.random.Generator:
+    return np.random.default_rng([stream, SPLITS.index(split), tuple(CLASSES).index(kind), index])
+
+
 @lru_cache(maxsize=65536)
 def identity(split: str, index: int, kind: str = "person") -> Identity:
     """Identity number `index` of a kind in a split. ValueError for an unknown split or kind."""
     one_of("split", split, SPLITS)
-    one_of("kind", kind, KINDS)
-    rng = np.random.default_rng([20240, SPLITS.index(split), KINDS.index(kind), index])
-    while split_of(found := CLASSES[kind].sample(rng)) != split:
+    one_of("kind", kind, tuple(CLASSES))
+    rng = _rng(20240, split, kind, index)
+    while split_of(found := CLASSES[kind][0].sample(rng)) != split:
         pass
     return found
 
@@ -53,10 +60,10 @@ def looks(split: str, index: int, kind: str = "person", count: int = 4) -> tuple
     if not 1 <= count <= 6:
         raise ValueError(f"got {count} looks; allowed are 1 to 6; pass a number in this range")
     who = identity(split, index, kind)
-    rng = np.random.default_rng([20241, SPLITS.index(split), KINDS.index(kind), index])
+    rng = _rng(20241, split, kind, index)
     found: list[State] = []
     while len(found) < count:
-        state = STATES[kind].sample(rng, who)
+        state = CLASSES[kind][1].sample(rng, who)
         if all(state.differs(other) for other in found):
             found.append(state)
     return tuple(found)

@@ -5,16 +5,16 @@ import re
 import numpy as np
 import pytest
 
-from moa.data.world import KINDS, compose_prompt, describe_state, identity, labels, looks, scene_names
+from moa.data.world import CLASSES, compose_prompt, describe_state, identity, labels, looks, scene_names
 from moa.data.world import words as w
-from moa.data.world.captions import Layout, caption, caption_scene
+from moa.data.world.captions import MOST_WORDS, Layout, caption, caption_scene
 from moa.data.world.scenes import SCENES
 
 
 def cast(rng, count):
     chosen = []
     for _ in range(count):
-        kind, index = KINDS[rng.integers(4)], int(rng.integers(50))
+        kind, index = tuple(CLASSES)[rng.integers(len(CLASSES))], int(rng.integers(50))
         who, state = identity("train", index, kind), looks("train", index, kind)[0]
         chosen.append((who, state, labels(who, state)))
     return chosen
@@ -30,7 +30,7 @@ def many(count=1, names=None, number=150):
 @pytest.mark.parametrize("count", (1, 2, 3))
 def test_captions_are_short_and_well_formed(count):
     for _, (text, prompt) in many(count):
-        assert len(text.split()) <= 60
+        assert len(text.split()) <= MOST_WORDS + 13
         for words in (text, prompt):
             assert "  " not in words and "{" not in words and " ," not in words
             assert not re.search(r"\ba [aeiou](?!ne)", words), words

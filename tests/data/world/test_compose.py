@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moa.data.world.busts import Bust
 from moa.data.world.compose import MIN_VISIBLE, Placed, arrange, compose, figure_mask, mask_box, visible_masks
+from moa.data.world.people import Person
 from moa.data.world.sprites import at_height, solid_box
 from moa.data.world.visibility import visible_labels
 
@@ -50,7 +52,7 @@ def test_boxes_and_heights():
 def test_figures_stay_in_the_picture_and_in_sight(count):
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        places, order, masks = arrange(rng, [block((1, 2, 3), 80, 100)] * count, ["person"] * count, 128)
+        places, order, masks = arrange(rng, [block((1, 2, 3), 80, 100)] * count, [Person] * count, 128)
         figures = np.stack([figure_mask(place, 128, 128) for place in places])
         assert sorted(order) == list(range(count))
         for place, mask, figure in zip(places, masks, figures, strict=True):
@@ -59,11 +61,19 @@ def test_figures_stay_in_the_picture_and_in_sight(count):
             assert mask_box(figure)[3] > 110
 
 
+def test_the_lower_edge_cuts_busts_and_people_stand_above_it():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        (person, bust), _, _ = arrange(rng, [block((1, 2, 3), 80, 100)] * 2, [Person, Bust], 128)
+        assert person.top + person.picture.height < 128 <= bust.top + bust.picture.height
+        assert bust.picture.height > 50 and figure_mask(bust, 128, 128)[-1].any()
+
+
 def test_labels_of_covered_parts_are_dropped():
     figure = np.zeros((128, 128), bool)
     figure[20:120, 40:80] = True
     said = {"hair_style": "short", "outfit": "coat", "trousers_color": "blue"}
-    assert visible_labels("person", said, figure, figure) == said
+    assert visible_labels(Person, said, figure, figure) == said
     head_only = figure.copy()
     head_only[85:] = False
-    assert visible_labels("person", said, head_only, figure) == {"hair_style": "short"}
+    assert visible_labels(Person, said, head_only, figure) == {"hair_style": "short"}
