@@ -53,13 +53,14 @@ def claim(method: Mapping[str, object], single_branch: Mapping[str, object]) -> 
         for group, name in (("identity", "likeness"), ("context", "drift_from_prior"))
     )
     return (
-        f"Identity: {100 * ours:.1f} % against {100 * other:.1f} % ({100 * (ours - other):+.1f} points). "
-        f"Context drift: {drift:.2f} against {drift_other:.2f} % of the pixel range ({drift / max(drift_other, 1e-9):.2f} of it)."
+        f"{method['title']}: identity {100 * ours:.1f} % against {100 * other:.1f} % ({100 * (ours - other):+.1f} points), "
+        f"context drift {drift:.2f} against {drift_other:.2f} % of the pixel range ({drift / max(drift_other, 1e-9):.2f} of it)."
     )
 
 
 def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: str) -> str:
-    """Writes the table of several evaluations, the claim where a run is called single_branch, and every run's command.
+    """Writes the table of several evaluations, every run's command, and where a run is called single_branch, the claim of the first and of
+    those that keep the context.
 
     What stands from the heading `READING` on in a file that is there already stays.
     """
@@ -67,7 +68,8 @@ def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: 
     first, single = next(iter(runs.values())), runs.get("single_branch")
     text = ["# Ablations\n", "Shares in per cent, drift in per cent of the pixel range; ± half of the 95 % interval.\n", ablation_table(runs)]
     if single is not None and single is not first:
-        text.append(claim(first, single) + "\n")
+        methods = [first, *(run for run in runs.values() if run is not first and run["settings"].get("keep_context"))]
+        text.append("\n".join(claim(method, single) for method in methods) + "\n")
     commands = [str(metrics["settings"].get("command", "")) for metrics in runs.values()]
     text.append("Made by\n\n```\n" + "\n".join([*dict.fromkeys(filter(None, commands)), command]) + "\n```\n")
     out = Path(out)

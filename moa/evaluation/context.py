@@ -28,6 +28,5 @@ def drift(
 def drifts(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], masks: Sequence[Sequence[np.ndarray]]
 ) -> Float[np.ndarray, " n"]:
-    """`drift` of each pair of pictures, where it is defined."""
-    values = np.array([drift(a, b, m) for a, b, m in zip(first, second, masks, strict=True)], float)
-    return values[~np.isnan(values)]
+    """`drift` of each pair of pictures, NaN where it is not defined."""
+    return np.array([drift(a, b, m) for a, b, m in zip(first, second, masks, strict=True)], float)

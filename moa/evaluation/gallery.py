@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
+from PIL import Image
 
 from moa.evaluation.identity import identity_labels
 from moa.evaluation.reader import Sighting
 from moa.evaluation.seen import Seen
-from moa.evaluation.sheets import data_uri, overlay, sheet
+from moa.evaluation.sheets import data_uri, overlay
 from moa.evaluation.titles import name_of
+from moa.pipelines.grid import grid
 
-SHORT = {"hair_style": "style", "hair_color": "hair", "hat_color": "hat colour", "shirt_color": "shirt"}
+ASKED = ("shirt_color", "jacket_color", "expression")
+SHORT = {
+    "hair_style": "style", "hair_color": "hair", "hat_color": "hat colour", "shirt_color": "shirt", "jacket_color": "jacket", "body_color": "body",
+    "accent_color": "legs", "eye_count": "eyes", "pot_color": "pot", "bloom_color": "bloom",
+}  # fmt: skip
 
 
 def tile(image: np.ndarray, caption: str, chips: str = "", *, small: bool = False) -> str:
@@ -20,9 +26,9 @@ def tile(image: np.ndarray, caption: str, chips: str = "", *, small: bool = Fals
     return f'<figure{kind}><img src="{data_uri(image)}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption>{chips}</figure>'
 
 
-def chips(sighting: Sighting | None, labels: dict[str, str], *, asked: Sequence[str] = ("shirt_color", "expression")) -> str:
+def chips(sighting: Sighting | None, labels: dict[str, str], *, asked: Sequence[str] = ASKED, kind: str = "person") -> str:
     """Attribute by attribute, whether it reads as it should; the tooltip says what was read."""
-    wanted = identity_labels(labels) | {name: labels[name] for name in asked if name in labels}
+    wanted = identity_labels(labels, kind) | {name: labels[name] for name in asked if kind == "person" and name in labels}
     if sighting is None:
         return '<div class="chips"><span class="chip no">nobody found</span></div>'
     marks = []
@@ -71,11 +77,13 @@ def pair_cards(ours: Seen, prior: Seen | None, count: int) -> str:
 
 
 def worded_cards(seen: Seen, count: int) -> str:
-    """Prompts in words alone, and what was drawn."""
-    tiles = [
-        f'<div class="card">{prompt(case.prompt)}<div class="tiles">{tile(picture.image, "drawn", chips(row[0], case.parts[0].labels))}</div></div>'
-        for case, picture, row in list(zip(seen.cases, seen.pictures, seen.matched, strict=True))[:count]
-    ]
+    """Prompts in words alone, and what was drawn; of several people, what became of the first."""
+    tiles = []
+    for case, picture, row in list(zip(seen.cases, seen.pictures, seen.matched, strict=True))[:count]:
+        alone = len(case.parts) == 1
+        marks = chips(row[0], case.parts[0].labels, asked=ASKED if alone else ("shirt_color",), kind=case.kind)
+        drawn = tile(picture.image, "drawn" if alone else "drawn; the first one", marks)
+        tiles.append(f'<div class="card">{prompt(case.prompt)}<div class="tiles">{drawn}</div></div>')
     return f'<div class="cards" style="grid-template-columns:repeat(auto-fill,minmax(300px,1fr))">{"".join(tiles)}</div>'
 
 
@@ -104,4 +112,4 @@ def sheet_of(seen: Seen, prior: Seen | None, count: int):
         maps = list(picture.maps.values()) or ([] if picture.experts is None else [picture.experts])
         references = [np.asarray(part.reference()) for part in seen.cases[i].parts] if "<" in seen.cases[i].prompt else []
         rows.append([*references, *([] if prior is None else [prior.pictures[i].image]), picture.image, *([overlay(picture.image, maps)] if maps else [])])
-    return sheet(rows)
+    return grid([[Image.fromarray(tile) for tile in row] for row in rows], gap=6)

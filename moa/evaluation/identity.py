@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -39,20 +40,29 @@ def match(sightings: Sequence[Sighting], subjects: Sequence[Mapping[str, str]], 
     return [None if j is None else sightings[j] for j in best]
 
 
+class Answers(NamedTuple):
+    """What was to be read off each subject or picture, what was (None: nobody found), and which of them share their noise."""
+
+    truth: list[str]
+    read: list[str | None]
+    clusters: list[int]
+
+
 def answers(
-    matched: Sequence[Sighting | None], subjects: Sequence[Mapping[str, str]], attribute: str, kind: str = "person"
-) -> tuple[list[str], list[str | None]]:
-    """Truth and answer of one attribute over the subjects on whom it is visible; None where nobody was found.
+    matched: Sequence[Sighting | None], subjects: Sequence[Mapping[str, str]], clusters: Sequence[int], attribute: str, kind: str = "person"
+) -> Answers:
+    """The answers for one attribute over the subjects on whom it is visible.
 
     "hair_style" is asked of people without a hat, "hat" of people with one.
     """
     head = "hair_style" if attribute == HATS else attribute
-    truth, read = [], []
-    for sighting, labels in zip(matched, subjects, strict=True):
+    found = Answers([], [], [])
+    for sighting, labels, cluster in zip(matched, subjects, clusters, strict=True):
         if attribute in labels:
-            truth.append(labels[attribute])
-            read.append(None if sighting is None or sighting.kind != kind else sighting.words[head])
-    return truth, read
+            found.truth.append(labels[attribute])
+            found.read.append(None if sighting is None or sighting.kind != kind else sighting.words[head])
+            found.clusters.append(cluster)
+    return found
 
 
 def histogram(image: UInt8[np.ndarray, "h w 3"], figure: Bool[np.ndarray, "h w"], bins: int = 6) -> Float[np.ndarray, " d"]:

@@ -7,10 +7,12 @@ import numpy as np
 
 from moa.data.world import looks, scene_names
 from moa.evaluation import context
+from moa.evaluation.alignment import asked_and_read
 from moa.evaluation.attributes import NONE
-from moa.evaluation.identity import answers
+from moa.evaluation.identity import Answers
+from moa.evaluation.kinds import kind_rows
 from moa.evaluation.painters import Painter, Picture, world_painter
-from moa.evaluation.protocol import SPLIT, Case, Part, pair_cases, reseeded, single_cases, worded
+from moa.evaluation.protocol import SPLIT, Case, Part, other_cases, pair_cases, reseeded, single_cases, worded
 from moa.evaluation.reader import Reader
 from moa.evaluation.rows import (
     Row,
@@ -22,6 +24,7 @@ from moa.evaluation.rows import (
     own_map_row,
     pair_rows,
     routing_rows,
+    seen_mean,
     separation,
     word_row,
 )
@@ -42,13 +45,13 @@ class Measurement:
     shown: dict[str, Seen] = field(default_factory=dict)
 
 
-def gallery_cases(numbers: Sequence[int], cases: Sequence[Case]) -> list[Case]:
-    """The people of `cases` once more, in other clothes, with another face and in other scenes."""
+def gallery_cases(cases: Sequence[Case]) -> list[Case]:
+    """The people of `cases` once more, each alone, in other clothes, with another face and in other scenes."""
     out = []
-    for number, case in zip(numbers, cases, strict=True):
-        state = next(s for s in looks(SPLIT, number) if s.differs(case.parts[0].state))
-        scene = scene_names()[(scene_names().index(case.scene) + 1 + number % 11) % len(scene_names())]
-        out.append(replace(case, parts=(Part(number, state),), scene=scene, seed=case.seed + 100_000 + number))
+    for case, part in [(one, part) for one in cases for part in one.parts]:
+        state = next(s for s in looks(SPLIT, part.number) if s.differs(part.state))
+        scene = scene_names()[(scene_names().index(case.scene) + 1 + part.number % 11) % len(scene_names())]
+        out.append(replace(case, parts=(Part(part.number, state),), scene=scene, seed=case.seed + 100_000 + part.number))
     return out
 
 
@@ -58,12 +61,12 @@ def measure_adapter(
     """Everything about an adapter: `people` alone, `pairs` of two, `diverse` people with `seeds` seeds each, all held out."""
     cases = single_cases(people)
     singles = _trio(reader, cases, personal, prior)
-    gallery = look(reader, known := gallery_cases([c.parts[0].number for c in cases], cases), world_painter(known))
-    doubles = _trio(reader, pair_cases(pairs), personal, prior)
+    gallery = _gallery(reader, cases)
+    doubles = _trio(reader, two := pair_cases(pairs), personal, prior)
     again = reseeded(cases[: 2 * diverse : 2], seeds)
     more = [look(reader, again, painter(again)) for painter in (personal, prior)]
     rows = identity_rows(singles, gallery) + alignment_rows(singles)
-    pair, table = pair_rows(doubles)
+    pair, table = pair_rows(doubles, _gallery(reader, two))
     rows += pair + [replace(row, group="two people") for row in alignment_rows(doubles, asked=("scene", "shirt_color"))]
     rows += context_rows(singles.ours, singles.prior, seed_drift(more[1], seeds)) + routing_rows(singles.ours)
     rows += [row for row in (own_map_row(doubles.ours), diversity_row(*more, seeds)) if row is not None]
@@ -72,17 +75,24 @@ def measure_adapter(
 
 
 def measure_prior(reader: Reader, prior: Painter, *, people: int, pairs: int, diverse: int, seeds: int) -> Measurement:
-    """Does the prior draw what words ask for, of people whose combination of attributes it never saw?"""
-    cases, two = [[worded(case) for case in some] for some in (single_cases(people), pair_cases(pairs))]
-    singles, doubles = _trio(reader, cases, prior, None), _trio(reader, two, prior, None)
+    """Does the prior draw what words ask for, of people whose combination of attributes it never saw?
+
+    Three people and the other kinds of subjects are measured on fewer pictures: half and three quarters as many as `pairs`.
+    """
+    drawn = (single_cases(people), pair_cases(pairs), pair_cases(-(-pairs // 2), together=3))
+    singles, doubles, threes = (_trio(reader, [worded(case) for case in cases], prior, None) for cases in drawn)
+    others = _trio(reader, other_cases(-(-pairs // 4)), prior, None)
     rows = alignment_rows(singles)
-    rows += [word_row("said of the person", name, singles, lambda seen, name=name: said(name, *answers(seen.flat, seen.labels, name))) for name in WORDED]
+    rows += [word_row("said of the person", name, singles, lambda seen, name=name: said(name, asked_and_read(seen, name))) for name in WORDED]
     rows = [replace(row, aim=PRIOR_AIMS.get(row.name)) for row in rows]
-    rows += [replace(row, group="two people") for row in alignment_rows(doubles, asked=("scene", "shirt_color", "hair_color"))]
+    for group, several in (("two people", doubles), ("three people", threes)):
+        rows += [replace(row, group=group) for row in alignment_rows(several, asked=("scene", "shirt_color", "hair_color"))]
+    rows += kind_rows(others)
+    cases = singles.ours.cases
     again = reseeded(cases[: 2 * diverse : 2], seeds)
     more = look(reader, again, prior(again))
     rows.append(replace(diversity_row(more, more, seeds), prior=None))
-    return Measurement(rows, shown={"singles": singles.ours, "pairs": doubles.ours, "seeds": more})
+    return Measurement(rows, shown={"singles": singles.ours, "pairs": doubles.ours, "threes": threes.ours, "others": others.ours, "seeds": more})
 
 
 def measure_autoencoder(reader: Reader, reconstruct: Painter, *, people: int, pairs: int) -> Measurement:
@@ -91,26 +101,25 @@ def measure_autoencoder(reader: Reader, reconstruct: Painter, *, people: int, pa
     before = look(reader, cases, originals := world_painter(cases))
     after = look(reader, cases, reconstruct(cases))
     names = sorted({name for s in before.flat if s is not None for name in s.words})
-    rows = [Row("agreement", "scene", mean([a.scene == b.scene for a, b in zip(before.readings, after.readings, strict=True)]))]
-    rows.append(Row("agreement", "number", mean([len(a.sightings) == len(b.sightings) for a, b in zip(before.readings, after.readings, strict=True)])))
+    both = list(zip(before.readings, after.readings, strict=True))
+    rows = [Row("agreement", "scene", seen_mean(before, [a.scene == b.scene for a, b in both]))]
+    rows.append(Row("agreement", "number", seen_mean(before, [len(a.sightings) == len(b.sightings) for a, b in both])))
     agreements = {name: _agreement(before, after, name) for name in names}
-    rows += [Row("agreement", name, mean(values)) for name, values in agreements.items() if len(values)]
-    rows.append(Row("agreement", "all_attributes", mean(np.concatenate(list(agreements.values()))), aim=0.97))
+    rows += [Row("agreement", name, mean(*found)) for name, found in agreements.items() if len(found[0])]
+    rows.append(Row("agreement", "all_attributes", mean(*map(np.concatenate, zip(*agreements.values(), strict=True))), aim=0.97))
     rows += [replace(row, group="read from reconstructions", prior=None) for row in alignment_rows(Trio(after, None, before))]
     decibels = [psnr(a.image, b.image) for a, b in zip(originals, after.pictures, strict=True)]
-    rows.append(Row("pixels", "psnr", mean(decibels), unit="decibel"))
+    rows.append(Row("pixels", "psnr", seen_mean(before, decibels), unit="decibel"))
     return Measurement(rows, shown={"originals": before, "reconstructions": after})
 
 
 def measure_reader(reader: Reader, *, people: int, pairs: int) -> Measurement:
     """The reader on real renders of held-out people: the ceiling of everything else."""
     cases = single_cases(people)
-    singles = look(reader, cases, world_painter(cases))
-    known = gallery_cases([c.parts[0].number for c in cases], cases)
-    gallery = look(reader, known, world_painter(known))
+    singles, gallery = look(reader, cases, world_painter(cases)), _gallery(reader, cases)
     doubles = look(reader, two := pair_cases(pairs), world_painter(two))
     trio, both = Trio(singles, None, singles), Trio(doubles, None, doubles)
-    rows, table = pair_rows(both)
+    rows, table = pair_rows(both, _gallery(reader, two))
     rows = identity_rows(trio, gallery) + alignment_rows(trio) + rows
     return Measurement([replace(row, ceiling=None) for row in rows], table, separation(trio, gallery), {"singles": singles, "pairs": doubles})
 
@@ -133,10 +142,10 @@ def _trio(reader: Reader, cases: Sequence[Case], personal: Painter, prior: Paint
     return Trio(look(reader, cases, personal(cases), clothes=prior is None), alone, ceiling)
 
 
-def said(name: str, truth: list[str], read: list[str | None]) -> tuple[list[str], list[str | None]]:
+def said(name: str, found: Answers) -> Answers:
     """Only what the words say: nothing is said of missing glasses and beards (of missing hair it is)."""
-    kept = [(a, b) for a, b in zip(truth, read, strict=True) if a != NONE or name == "hair_style"]
-    return [a for a, _ in kept], [b for _, b in kept]
+    kept = [i for i, word in enumerate(found.truth) if word != NONE or name == "hair_style"]
+    return Answers(*([column[i] for i in kept] for column in found))
 
 
 def once(prior: Painter, cases: Sequence[Case]) -> list[Picture]:
@@ -146,8 +155,14 @@ def once(prior: Painter, cases: Sequence[Case]) -> list[Picture]:
     return [drawn[case.plain, case.seed] for case in cases]
 
 
-def _agreement(before: Seen, after: Seen, name: str) -> np.ndarray:
-    """Whether an attribute reads alike before and after, over the subjects on whom it is visible and who were found before."""
+def _gallery(reader: Reader, cases: Sequence[Case]) -> Seen:
+    known = gallery_cases(cases)
+    return look(reader, known, world_painter(known))
+
+
+def _agreement(before: Seen, after: Seen, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Whether an attribute reads alike before and after, over the subjects on whom it is visible and who were found before; and clusters."""
     head = "hat" if name == "hat_color" else name
-    rows = zip(before.flat, after.flat, before.labels, strict=True)
-    return np.array([b is not None and a.words[name] == b.words[name] for a, b, seen in rows if a is not None and head in seen], float)
+    rows = zip(before.flat, after.flat, before.labels, before.flat_clusters, strict=True)
+    found = [(b is not None and a.words[name] == b.words[name], cluster) for a, b, seen, cluster in rows if a is not None and head in seen]
+    return np.array([same for same, _ in found], float), np.array([cluster for _, cluster in found], int)

@@ -40,13 +40,17 @@ def world_painter(cases: Sequence[Case]) -> list[Picture]:
 
 @dataclass(frozen=True, slots=True)
 class PipelinePainter:
-    """A pipeline with its settings; with `personal` the subjects' pictures go along, without, the prior reads their noun."""
+    """A pipeline with its settings; with `personal` the subjects' pictures go along, without, the prior reads their noun.
+
+    `keep_context` is as in the pipeline's call.
+    """
 
     pipe: MoAPipeline
     personal: bool
     steps: int
     guidance: float
     batch_size: int
+    keep_context: bool = False
 
     def __call__(self, cases: Sequence[Case]) -> list[Picture]:
         self.pipe.set_progress_bar_config(disable=True)
@@ -66,7 +70,7 @@ class PipelinePainter:
         subjects = [dict(zip(case.names, (part.reference() for part in case.parts), strict=True)) for case in cases]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a subject without room: that is what gets counted here
-            out = self.pipe([case.prompt for case in cases], subjects=subjects, output_routing=True, **common)
+            out = self.pipe([case.prompt for case in cases], subjects=subjects, output_routing=True, keep_context=self.keep_context, **common)
         for i, image in enumerate(out.images):
             experts = None if out.routing is None else out.routing[i, 1:].sum(0).float().cpu().numpy()
             maps = {name: found.float().cpu().numpy() for name, found in out.subject_maps[i].items()}

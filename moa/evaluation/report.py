@@ -9,6 +9,7 @@ from moa.evaluation import gallery, plots
 from moa.evaluation.measure import Measurement
 from moa.evaluation.pairs import SEEN
 from moa.evaluation.rows import Row
+from moa.evaluation.statistics import Estimate
 from moa.evaluation.style import CSS
 from moa.evaluation.titles import GROUPS, HEADS, name_of
 
@@ -75,7 +76,8 @@ def page(what: str, title: str, measured: Measurement, facts: Mapping[str, objec
 
 
 def _chosen(what: str, rows: list[Row]) -> list[Row]:
-    return [row for name in HEADS[what] for row in rows if row.name == name][:4]
+    first = {row.name: row for row in reversed(rows)}
+    return [first[name] for name in HEADS[what] if name in first]
 
 
 def _head(row: Row) -> str:
@@ -104,8 +106,12 @@ def _row(row: Row, most: float) -> str:
     quiet = "".join(f'<td class="quiet">{text}</td>' for text in (plots.interval(row.value, row.unit), *beside))
     return (
         f'<tr><td>{escape(name_of(row.name))}</td><td class="plot">{plots.line(row, most)}</td><td class="value {met}">{plots.number(row.value.value, row.unit)}</td>{quiet}'
-        f'<td class="quiet {met}">{aim}</td><td class="quiet">{row.value.count}</td></tr>'
+        f'<td class="quiet {met}">{aim}</td><td class="quiet">{_units(row.value)}</td></tr>'
     )
+
+
+def _units(found: Estimate) -> str:
+    return str(found.count) + (f"<br><small>in {found.clusters}</small>" if found.clusters < found.count else "")
 
 
 def _confusion(measured: Measurement) -> str:
@@ -121,6 +127,7 @@ def _pictures(what: str, measured: Measurement, examples: int, seeds: int) -> di
         return {"Pictures": gallery.compared_cards(shown["originals"], shown["reconstructions"], 2 * examples)}
     if what == "prior":
         out = {"prompt": gallery.worded_cards(shown["singles"], 2 * examples), "two people": gallery.worded_cards(shown["pairs"], examples)}
+        out |= {"three people": gallery.worded_cards(shown["threes"], examples), "other kinds": gallery.worded_cards(shown["others"], examples)}
         return out | {"diversity": gallery.seed_cards(shown["seeds"], seeds, 3)}
     out = {"identity": gallery.single_cards(shown["singles"], shown.get("singles_prior"), examples)}
     out["two people"] = gallery.pair_cards(shown["pairs"], shown.get("pairs_prior"), examples)
@@ -128,7 +135,7 @@ def _pictures(what: str, measured: Measurement, examples: int, seeds: int) -> di
 
 
 def _small_print(measured: Measurement) -> str:
-    text = "Intervals are percentile bootstraps over people or pairs. n is the number of people, pairs or pictures a number is of. Balanced accuracy averages over the words that occur."
+    text = "Intervals are percentile bootstraps over people or pictures; those that share their noise are drawn together, as one. n is the number of people or pictures a number is of, and under it in how many such draws they are, where fewer. Balanced accuracy averages over the words that occur."
     if measured.separation:
         text += " Areas under the curve of same against different people: " + ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measured.separation.items()) + "."
     return text

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from einops import rearrange
 
 from moa.evaluation import alignment, context, diversity, pairs, routing
-from moa.evaluation.identity import answers, embeddings, identity_labels, likeness, nearest_is_own, same_different
+from moa.evaluation.identity import Answers, embeddings, likeness, nearest_is_own, same_different
 from moa.evaluation.seen import Seen
 from moa.evaluation.statistics import Estimate, balanced_accuracy, commonest, majority, mean
 
@@ -46,27 +47,42 @@ class Trio:
     prior: Seen | None
     ceiling: Seen
 
+    def of_kind(self, kind: str) -> "Trio":
+        """The cases whose subjects are of one kind."""
+        return Trio(*(None if seen is None else seen.of_kind(kind) for seen in (self.ours, self.prior, self.ceiling)))
 
-def word_row(group: str, name: str, trio: Trio, ask: Callable[[Seen], tuple[list[str], list[str | None]]]) -> Row:
-    """A row of balanced accuracy: `ask` gives truth and answers."""
-    truth, read = ask(trio.ours)
+
+def word_row(group: str, name: str, trio: Trio, ask: Callable[[Seen], Answers]) -> Row:
+    """A row of balanced accuracy: `ask` gives truth, answers and clusters."""
+    found = ask(trio.ours)
     beside = [None if seen is None else balanced_accuracy(*ask(seen)) for seen in (trio.prior, trio.ceiling)]
-    return Row(group, name, balanced_accuracy(truth, read), *beside, majority(truth), commonest(truth), AIMS.get(name))
+    return Row(group, name, balanced_accuracy(*found), *beside, majority(found.truth), commonest(found.truth), AIMS.get(name))
 
 
 def share_row(group: str, name: str, trio: Trio, judge: Callable[[Seen], Sequence[float]], *, less_is_better: bool = False) -> Row:
-    """A row of means: `judge` gives one value a unit."""
-    beside = [None if seen is None else mean(judge(seen)) for seen in (trio.prior, trio.ceiling)]
-    return Row(group, name, mean(judge(trio.ours)), *beside, aim=AIMS.get(name), less_is_better=less_is_better)
+    """A row of means: `judge` gives one value a picture, or one a subject."""
+    value, *beside = (None if seen is None else seen_mean(seen, judge(seen)) for seen in (trio.ours, trio.prior, trio.ceiling))
+    return Row(group, name, value, *beside, aim=AIMS.get(name), less_is_better=less_is_better)
+
+
+def seen_mean(seen: Seen, values: Sequence[float]) -> Estimate:
+    """The mean of one value a picture or a subject; those that share their noise count together in its interval."""
+    return mean(values, seen.clusters if len(values) == len(seen) else seen.flat_clusters)
 
 
 def identity_rows(trio: Trio, gallery: Seen) -> list[Row]:
     """Who it is: every attribute, all of them together, and nearest neighbours among the held-out people in other clothes."""
-    rows = [word_row("identity", name, trio, lambda seen, name=name: answers(seen.flat, seen.labels, name)) for name in WHO]
+    rows = [word_row("identity", name, trio, lambda seen, name=name: alignment.asked_and_read(seen, name)) for name in WHO]
     rows.append(share_row("identity", "likeness", trio, lambda seen: _likenesses(seen)))
-    for kind, own in embedded(gallery, gallery).items():
-        rows.append(share_row("identity", f"nearest_{kind}", trio, lambda seen, kind=kind, own=own: nearest_is_own(embedded(seen, gallery)[kind], own)))
-    return rows
+    return rows + nearest_rows("identity", trio, gallery)
+
+
+def nearest_rows(group: str, trio: Trio, gallery: Seen) -> list[Row]:
+    """How often a subject's region is nearer to its own picture in the gallery than to any other, by embedding and by histogram."""
+    return [
+        share_row(group, f"nearest_{kind}", trio, lambda seen, kind=kind, own=own: nearest_is_own(embedded(seen, gallery)[kind], own))
+        for kind, own in embedded(gallery, gallery).items()
+    ]
 
 
 def separation(trio: Trio, gallery: Seen) -> dict[str, float]:
@@ -79,65 +95,78 @@ def separation(trio: Trio, gallery: Seen) -> dict[str, float]:
 
 
 def embedded(seen: Seen, gallery: Seen) -> dict[str, np.ndarray]:
-    """The subjects' embeddings, as wide as those of the gallery."""
+    """The embeddings of all subjects, as wide as those of the gallery."""
     width = next((len(s.embedding) for s in gallery.flat if s is not None), 1)
-    return embeddings(seen.readings, seen.flat, seen.images, width=width)
+    return embeddings([seen.readings[i] for i in seen.where], seen.flat, [seen.images[i] for i in seen.where], width=width)
 
 
 def alignment_rows(trio: Trio, *, asked: Sequence[str] = alignment.ASKED) -> list[Row]:
     """What the text asked for, and the number of people."""
-    rows = []
-    for name in asked:
-        ask = lambda seen, name=name: alignment.asked_and_read(seen.cases, seen.readings, seen.matched, name)  # noqa: E731
-        rows.append(word_row("prompt", name, trio, ask))
-    return [*rows, share_row("prompt", "number", trio, lambda seen: alignment.right_number(seen.cases, seen.readings))]
+    rows = [word_row("prompt", name, trio, lambda seen, name=name: alignment.asked_and_read(seen, name)) for name in asked]
+    return [*rows, share_row("prompt", "number", trio, alignment.right_number)]
 
 
 def context_rows(ours: Seen, prior: Seen, other_seeds: np.ndarray) -> list[Row]:
-    """Drift from the prior's picture of the same seed, between two subjects with one seed, and for scale between two seeds of the prior."""
+    """Drift from the prior's picture of the same seed, between two subjects with one seed, and for scale between two seeds of the prior.
+
+    The first is of every picture, and two in a row share the noise and the prior's picture; the others are of pairs that share nothing.
+    """
     masks = [(a.mask, b.mask) for a, b in zip(ours.readings, prior.readings, strict=True)]
     to_prior = context.drifts(ours.images, prior.images, masks)
     first, second = range(0, len(ours) - 1, 2), range(1, len(ours), 2)
     between = context.drifts(
         [ours.images[i] for i in first], [ours.images[i] for i in second], [(ours.readings[i].mask, ours.readings[j].mask) for i, j in zip(first, second, strict=True)],
     )  # fmt: skip
-    named = (("drift_from_prior", to_prior), ("drift_between_subjects", between), ("other_seed", other_seeds))
-    return [Row("context", name, mean(values), unit="range", less_is_better=True) for name, values in named]
+    named = (("drift_from_prior", seen_mean(ours, to_prior)), ("drift_between_subjects", mean(between)), ("other_seed", mean(other_seeds)))
+    return [Row("context", name, found, unit="range", less_is_better=True) for name, found in named]
 
 
 def routing_rows(seen: Seen) -> list[Row]:
     """Where the experts drew, against the subjects' pixels; nothing for pictures without maps."""
-    judged = [
-        routing.judge_map(picture.experts, seen.figures(i))
+    judged = {
+        i: routing.judge_map(picture.experts, seen.figures(i))
         for i, picture in enumerate(seen.pictures)
         if picture.experts is not None and seen.figures(i).any()
-    ]
+    }
     if not judged:
         return []
-    named = {name: [getattr(one, name) for one in judged] for name in ("inside", "outside", "overlap")}
-    return [Row("routing", name, mean(values), less_is_better=name == "outside") for name, values in named.items()]
+    clusters = [seen.clusters[i] for i in judged]
+    named = {name: [getattr(one, name) for one in judged.values()] for name in ("inside", "outside", "overlap")}
+    return [Row("routing", name, mean(values, clusters), less_is_better=name == "outside") for name, values in named.items()]
 
 
 def own_map_row(seen: Seen) -> Row | None:
     """How much of each subject's own map, of what lies on people, lies on its own person."""
-    values = []
+    values, clusters = [], []
     for i, (case, picture) in enumerate(zip(seen.cases, seen.pictures, strict=True)):
         figures = [None if s is None else seen.readings[i].figure(s) for s in seen.matched[i]]
         if len(figures) < 2 or any(f is None for f in figures) or not picture.maps:
             continue
         values += [routing.own_share(picture.maps[name], figures[k], figures[1 - k]) for k, name in enumerate(case.names)]
-    return Row("routing", "own_map", mean(values)) if values else None
+        clusters += [case.cluster] * len(case.names)
+    return Row("routing", "own_map", mean(values, clusters)) if values else None
 
 
-def pair_rows(trio: Trio) -> tuple[list[Row], np.ndarray]:
-    """Two people in one picture: the rows, and the confusion matrix."""
+def pair_rows(trio: Trio, gallery: Seen) -> tuple[list[Row], np.ndarray]:
+    """Two people in one picture: the rows, and the confusion matrix. `gallery` shows each of them once, in the same order.
+
+    For the nearest neighbours a subject's region is the one that looks most like it, whatever it wears: a swap does not count against them.
+    """
     judged = {id(seen): judge_pairs(seen) for seen in (trio.ours, trio.prior, trio.ceiling) if seen is not None}
     fields = {"both_own": "own", "swapped": "swapped", "duplicates": "duplicate", "missing": "missing", "worst_likeness": "worst"}
     rows = [
         share_row("two people", name, trio, lambda seen, field=field: [getattr(v, field) for v in judged[id(seen)]], less_is_better=field in ("swapped", "duplicate", "missing"))
         for name, field in fields.items()
     ]  # fmt: skip
-    return rows, pairs.confusion(judged[id(trio.ours)])
+    near = nearest_rows("two people", trio, gallery)
+    both = share_row("two people", "both_nearest", trio, lambda seen: both_nearest(seen, gallery))
+    return [rows[0], both, *rows[1:], *near], pairs.confusion(judged[id(trio.ours)])
+
+
+def both_nearest(seen: Seen, gallery: Seen) -> list[bool]:
+    """Of each picture of two people, whether both regions are nearest, by embedding, to their own person in the gallery."""
+    right = nearest_is_own(embedded(seen, gallery)["embedding"], embedded(gallery, gallery)["embedding"])
+    return rearrange(right, "(b s) -> b s", s=2).all(1).tolist()
 
 
 def judge_pairs(seen: Seen) -> list[pairs.PairVerdict]:
@@ -146,13 +175,13 @@ def judge_pairs(seen: Seen) -> list[pairs.PairVerdict]:
 
 
 def diversity_row(ours: Seen, prior: Seen, seeds: int) -> Row:
-    """How much pictures change with the seed."""
+    """How much pictures change with the seed: one value a subject, over all of its seeds; two subjects share no seed."""
     spreads = [mean(diversity.spreads(np.stack(seen.images), seeds)) for seen in (ours, prior)]
     return Row("diversity", "over_seeds", spreads[0], spreads[1], unit="range")
 
 
 def _likenesses(seen: Seen) -> list[float]:
-    return [0.0 if s is None else likeness(s, labels) for s, labels in zip(seen.flat, seen.labels, strict=True) if identity_labels(labels)]
+    return [0.0 if s is None else likeness(s, labels) for s, labels in zip(seen.flat, seen.labels, strict=True)]
 
 
 def _plain(value: object) -> object:

@@ -17,6 +17,8 @@ from moa.evaluation.report import write_report
 from moa.evaluation.settings import Settings
 from moa.pipelines import MoAPipeline
 from moa.places import find_model
+from moa.where import MoAAdapter
+from moa.where.router import ROUTERS
 
 log = logging.getLogger("moa.evaluation")
 MEASURED = "person"  # the noun of the subjects in `protocol`
@@ -28,24 +30,25 @@ def evaluate(settings: Settings, out: Path, *, command: str) -> Path:
         write_ablations(settings.runs, out / "ablations.md", command=command)
         return out / "ablations.md"
     settings = settings.sized()
-    measured = measure(settings)
+    adapter = open_adapter(settings.adapter) if settings.what == "adapter" else None
+    measured = measure(settings, adapter)
     write_report(out, settings.what, settings.title, measured, settings.facts(command), examples=settings.examples, seeds=settings.seeds)
     for row in measured.rows:
         log.info("%s / %s: %.4f  %.4f..%.4f  n=%d", row.group, row.name, row.value.value, row.value.low, row.value.high, row.value.count)
     return out / "report.html"
 
 
-def measure(settings: Settings) -> Measurement:
-    """The numbers of one evaluation."""
+def measure(settings: Settings, adapter: MoAAdapter | None = None) -> Measurement:
+    """The numbers of one evaluation; `adapter` is what is measured, if it is one."""
     device = find_device(settings.device)
     reader = Reader.from_pretrained(find_model(settings.reader)).to(device)
     if settings.what == "reader":
         return measure_reader(reader, people=settings.people, pairs=settings.pairs)
-    pipe = open_pipeline(settings, device)
+    pipe = open_pipeline(settings, adapter, device)
     if settings.what == "autoencoder":
         return measure_autoencoder(reader, Reconstruction(pipe, settings.batch_size), people=settings.people, pairs=settings.pairs)
     prior, personal = (
-        PipelinePainter(pipe, personal, settings.steps, settings.guidance, settings.batch_size) for personal in (False, True)
+        PipelinePainter(pipe, personal, settings.steps, settings.guidance, settings.batch_size, settings.keep_context) for personal in (False, True)
     )
     if settings.what == "prior":
         return measure_prior(reader, prior, people=settings.people, pairs=settings.pairs, diverse=settings.diverse, seeds=settings.seeds)
@@ -54,18 +57,29 @@ def measure(settings: Settings) -> Measurement:
     )
 
 
-def open_pipeline(settings: Settings, device: torch.device) -> MoAPipeline:
-    """The prior, with the adapter where one is measured.
+def open_adapter(path: str) -> MoAAdapter:
+    """The adapter to be measured, before any model is opened.
 
-    Errors: ValueError for an adapter of other subjects than people.
+    Errors: ValueError for one of other subjects than people, and for one that draws only where it is told to.
     """
+    adapter = MoAAdapter.from_pretrained(find_model(path))
+    noun, router = adapter.config.noun, adapter.config.router
+    if noun != MEASURED:
+        raise ValueError(f"adapter={path!r} draws a {noun}; the held-out subjects that it would be measured on are people. Give an adapter trained with subject=people.")
+    if ROUTERS[router].drawn:
+        raise ValueError(
+            f"adapter={path!r} has the router {router!r}, which draws only in regions that are given; the evaluation gives none and measures where "
+            f"a router itself draws: one of {', '.join(name for name, found in ROUTERS.items() if not found.drawn)}. Give an adapter trained with one of these, such as router=mlp."
+        )
+    return adapter
+
+
+def open_pipeline(settings: Settings, adapter: MoAAdapter | None, device: torch.device) -> MoAPipeline:
+    """The prior, with the adapter where one is measured."""
     diffusers_logging.disable_progress_bar()
     pipe = MoAPipeline.from_pretrained(settings.prior, dtype=getattr(torch, settings.dtype), variant=settings.variant).to(device)
-    if settings.what == "adapter":
-        pipe.load_moa(settings.adapter, "measured")
-        noun = pipe.moa_adapters["measured"].config.noun
-        if noun != MEASURED:
-            raise ValueError(f"adapter={settings.adapter!r} draws a {noun}; the held-out subjects that it would be measured on are people. Give an adapter trained with subject=people.")
+    if adapter is not None:
+        pipe.load_moa(adapter, "measured")
     return pipe
 
 

@@ -34,6 +34,7 @@ class Settings:
     quick: bool
     steps: int
     guidance: float
+    keep_context: bool
     batch_size: int
     examples: int
     device: str
@@ -46,8 +47,9 @@ class Settings:
         for name in ("variant", "name", "out"):
             if getattr(self, name) is not None:
                 text(name, getattr(self, name))
-        if not isinstance(self.quick, bool):
-            raise ValueError(f"quick={self.quick!r} cannot be used; give true or false.")
+        for name in ("quick", "keep_context"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} cannot be used; give true or false.")
         if not isinstance(self.runs, list):
             raise ValueError(f'runs={self.runs!r} is a {kind(self.runs)}; give a list of folders: "runs=[a,b]".')
         for name, low, high in (("people", 2, 5000), ("pairs", 1, 2000), ("diverse", 1, 500), ("seeds", 2, 50), ("steps", 1, 1000), ("batch_size", 1, 1024), ("examples", 0, 100)):
@@ -82,7 +84,7 @@ class Settings:
     def facts(self, command: str) -> dict[str, object]:
         """What to write beside the numbers: the command and whatever they depend on."""
         used = {
-            "adapter": ("prior", "adapter", "reader", "people", "pairs", "diverse", "seeds", "steps", "guidance"),
+            "adapter": ("prior", "adapter", "reader", "people", "pairs", "diverse", "seeds", "steps", "guidance", "keep_context"),
             "prior": ("prior", "reader", "people", "pairs", "diverse", "seeds", "steps", "guidance"),
             "autoencoder": ("prior", "reader", "people", "pairs"),
             "reader": ("reader", "people", "pairs"),

@@ -27,6 +27,7 @@ table.rows { width: 100%; min-width: 980px; table-layout: fixed; border-collapse
 .rows th:first-child, .rows td:first-child { text-align: left; padding-left: 0; }
 .rows td { text-align: right; padding: 7px 8px; border-bottom: 1px solid var(--hair); white-space: nowrap; }
 .rows td.plot { padding: 3px 6px; }
+.rows td small { font-size: 11px; } .rows td:has(small) { line-height: 1.15; }
 .rows td:first-child { white-space: normal; line-height: 1.3; }
 .rows td.value { font-weight: 650; font-size: 15.5px; }
 .rows td.quiet { color: var(--soft); }

@@ -13,8 +13,10 @@ BOXES = {1: [(30, 20, 95, 122)], 2: [(4, 30, 60, 120), (68, 30, 124, 120)], 3: [
 
 
 def sighting(part, box, *, clothes=None) -> Sighting:
-    """A person as a perfect reader sees it; `clothes`: the part whose clothes and face it wears instead of its own."""
-    words = {name: table[0] for name, table in ATTRIBUTES["person"].items()}
+    """A subject as a perfect reader sees it; `clothes`: the part whose clothes and face a person wears instead of its own."""
+    words = {name: table[0] for name, table in ATTRIBUTES[part.kind].items()}
+    if part.kind != "person":
+        return Sighting(part.kind, 0.9, box, words | readable(part.kind, part.labels), np.eye(1, 4096, part.number)[0])
     worn = readable("person", (clothes or part).labels)
     own = readable("person", part.labels)
     words |= {k: v for k, v in worn.items() if k in ("outfit", "shirt_color", "jacket_color", "trousers_color", "expression")}

@@ -12,9 +12,10 @@ from moa.cli import CONF
 from moa.evaluate import run
 from moa.evaluation.reader import Reader
 from moa.evaluation.settings import SETTINGS, read_settings
+from moa.where.router import MaskRouter
 
 from experts import make_adapter
-from families import save_pipeline
+from families import make_unet, save_pipeline
 from people import save_adapter
 
 
@@ -92,6 +93,16 @@ def test_every_kind_runs_on_a_random_model(models, what, tmp_path, capsys):
 def test_a_device_that_is_not_here(models):
     with pytest.raises(ValueError, match="choose one of auto, cpu"):
         run(composed(f"reader={models}/reader", "what=reader", "device=warp", "out=/tmp/moa-none"), "")
+
+
+def test_an_adapter_that_needs_regions_is_refused_before_any_model_is_opened(models, tmp_path, monkeypatch):
+    adapter = make_adapter(make_unet("sd15"), router=MaskRouter).save_pretrained(tmp_path / "drawn")
+    monkeypatch.setattr(Reader, "from_pretrained", lambda *_: pytest.fail("the reader was opened"))
+    words = [f"prior.path={models}/prior", f"adapter={adapter}", f"reader={models}/reader", f"out={tmp_path}/out", "device=cpu"]
+    with pytest.raises(ValueError) as error:
+        run(composed(*words), "")
+    said = str(error.value)
+    assert all(part in said for part in (str(adapter), "'mask'", "only in regions that are given", "mlp, linear, conv", "such as router=mlp")), said
 
 
 def test_an_adapter_of_others_than_people_is_refused(models, tmp_path):

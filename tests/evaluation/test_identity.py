@@ -32,9 +32,9 @@ def test_attributes_are_asked_of_people_on_whom_they_show(singles):
     subjects = [case.parts[0].labels for case in singles]
     matched = [sighting(case.parts[0], BOXES[1][0]) for case in singles]
     for attribute in ("hair_color", "hair_style", "hat", "glasses", "beard"):
-        truth, read = answers(matched, subjects, attribute)
-        assert truth == read and len(truth) == sum(attribute in labels for labels in subjects)
-    assert answers([None], subjects[:1], "skin")[1] == [None]
+        found = answers(matched, subjects, range(len(subjects)), attribute)
+        assert found.truth == found.read and found.clusters == [i for i, labels in enumerate(subjects) if attribute in labels]
+    assert answers([None], subjects[:1], [7], "skin") == ([subjects[0]["skin"]], [None], [7])
 
 
 def test_nearest_neighbours():

@@ -8,7 +8,7 @@ import pytest
 
 from moa.evaluation.ablations import ablation_table, claim, read_metrics, write_ablations
 from moa.evaluation.measure import measure_adapter, measure_autoencoder, measure_prior, measure_reader
-from moa.evaluation.protocol import Part
+from moa.evaluation.protocol import Part, single_cases
 from moa.evaluation.report import write_report
 
 from knowing import BOXES, reading, sighting, truth
@@ -84,11 +84,57 @@ def test_swaps_doubles_and_empty_pictures_are_called_so(knowing):
     assert found["prompt", "scene"] <= 0.5
 
 
+def test_pictures_of_one_noise_count_as_one_draw(oracle):
+    drawn = {key: (row.value.count, row.value.clusters) for key, row in numbers(oracle).items()}
+    for key in (("identity", "likeness"), ("prompt", "scene"), ("context", "drift_from_prior"), ("routing", "inside"), ("routing", "own_map")):
+        assert drawn[key] == (12, 6), key
+    assert drawn["two people", "nearest_embedding"] == drawn["two people", "shirt_color"] == (12, 6)
+    assert drawn["two people", "both_own"] == drawn["context", "drift_between_subjects"] == (6, 6)
+    assert drawn["context", "other_seed"] == drawn["diversity", "over_seeds"] == (2, 2)
+
+
+def test_a_wrong_colour_of_jackets_is_seen_and_no_shirt_with_it(knowing):
+    def red(case):
+        seen = truth(case)
+        people = [replace(s, words=s.words | {"jacket_color": "purple"}) for s in seen.sightings]
+        return reading(case.scene, *people)
+
+    found = values(measure_adapter(knowing, knowing.painter(red), knowing.painter(truth), **FEW))
+    assert found["prompt", "jacket_color"] == 0 and found["prompt", "shirt_color"] == found["prompt", "outfit"] == 1
+
+
+def test_nearest_of_pairs_is_about_who_is_there_not_about_the_clothes(oracle, knowing):
+    rows = numbers(oracle)
+    assert rows["two people", "nearest_embedding"].prior.value == rows["two people", "both_nearest"].prior.value == 0
+    found = values(measure_adapter(knowing, knowing.painter(swapped), knowing.painter(truth), **FEW))
+    assert found["two people", "both_nearest"] == 1 and found["two people", "both_own"] == 0
+    found = values(measure_adapter(knowing, knowing.painter(doubled), knowing.painter(truth), **FEW))
+    assert found["two people", "both_nearest"] == 0 and found["two people", "nearest_embedding"] == 0.5
+
+
+def test_three_people_and_other_kinds_asked_of_the_prior(knowing):
+    found = numbers(measure_prior(knowing, knowing.painter(truth), **FEW))
+    counts = {name: row.value.count for (group, name), row in found.items() if group in ("three people", "other kinds")}
+    assert counts["number"] == 3 and counts["shirt_color"] == 9 and counts["kind"] == 6 and counts["one_robot"] == 2
+    assert all(row.value.value == 1 for (group, _), row in found.items() if group in ("three people", "other kinds"))
+
+    def people_only(case):
+        return truth(case if case.kind == "person" else replace(case, parts=(Part(0, single_cases(2)[0].parts[0].state),)))
+
+    found = numbers(measure_prior(knowing, knowing.painter(people_only), **FEW))
+    assert found["other kinds", "kind"].value.value == found["other kinds", "one_plant"].value.value == 0
+    assert found["other kinds", "robot_body_color"].value.value == 0 and found["other kinds", "scene"].value.value == 1
+    found = numbers(measure_prior(knowing, knowing.painter(doubled), **FEW))
+    assert found["three people", "number"].value.value == 0
+
+
 def test_prior_autoencoder_and_reader(knowing):
     found = numbers(measure_prior(knowing, knowing.painter(truth), **FEW))
     assert found["prompt", "scene"].value.value == found["said of the person", "glasses"].value.value == 1
     assert "none" not in found and found["said of the person", "beard"].value.count < 12
     found = numbers(measure_autoencoder(knowing, knowing.painter(truth), people=12, pairs=6))
+    assert (found["agreement", "skin"].value.count, found["agreement", "skin"].value.clusters) == (24, 12)
+    assert found["agreement", "all_attributes"].value.clusters == found["pixels", "psnr"].value.clusters == 12
     assert found["agreement", "all_attributes"].value.value == 1 and found["read from reconstructions", "scene"].value.value == 1
     assert found["pixels", "psnr"].value.value > 40
     spoilt = numbers(measure_autoencoder(knowing, knowing.painter(stranger), people=12, pairs=6))
@@ -110,8 +156,9 @@ def test_report_is_one_file_with_everything_in_it(oracle, tmp_path):
 
 def test_ablations_in_one_table(oracle, tmp_path):
     folders = []
-    for title in ("moa", "single_branch"):
-        write_report(tmp_path / title, "adapter", title, oracle, {"command": f"python evaluate.py name={title}"}, examples=0, seeds=2)
+    for title in ("moa", "single_branch", "kept"):
+        settings = {"command": f"python evaluate.py name={title}", "keep_context": title == "kept"}
+        write_report(tmp_path / title, "adapter", title, oracle, settings, examples=0, seeds=2)
         folders.append(tmp_path / title)
     text = write_ablations(folders, tmp_path / "docs" / "ablations.md", command="python evaluate.py what=ablations")
     file = tmp_path / "docs" / "ablations.md"
@@ -119,7 +166,8 @@ def test_ablations_in_one_table(oracle, tmp_path):
     file.write_text(text + "\n## Reading the table\n\nBy hand.\n")
     again = write_ablations(folders, file, command="python evaluate.py what=ablations")
     assert again == file.read_text() and again.startswith(text) and again.endswith("## Reading the table\n\nBy hand.\n")
-    assert "| moa | 100.0 ± 0.0 |" in text and "Identity: 100.0 % against 100.0 % (+0.0 points)" in text
+    assert "| moa | 100.0 ± 0.0 |" in text and "moa: identity 100.0 % against 100.0 % (+0.0 points), context drift" in text
+    assert "\nkept: identity 100.0 %" in text and "single_branch: identity" not in text
     assert all(command in text for command in ("python evaluate.py name=moa", "what=ablations"))
     lines = ablation_table({"moa": read_metrics(folders[0])}).splitlines()
     assert len({line.count("|") for line in lines}) == 1
