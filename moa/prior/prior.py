@@ -59,9 +59,8 @@ class Prior(nn.Module):
 
     @torch.no_grad()
     def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
-        """Latents of pictures in -1..1, the posterior's means, scaled as the UNet expects them."""
-        latents = self.vae.encode(images.to(self.vae.dtype)).latent_dist.mean
-        return latents.float() * self.vae.config.scaling_factor
+        """Latents of pictures in -1..1."""
+        return encode_images(self.vae, images)
 
     @torch.no_grad()
     def encode_text(self, prompts: list[str], size: tuple[int, int]) -> TextCondition:
@@ -72,3 +71,18 @@ class Prior(nn.Module):
     def target(self, latents: Tensor, noise: Tensor, timestep: Int[Tensor, " b"]) -> Tensor:
         """What the UNet should answer."""
         return diffusion.target(self.prediction_type, latents, noise, self.alpha_bar(timestep))
+
+
+def encode_images(vae: nn.Module, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Latents of pictures in -1..1, the posterior's means, scaled as the UNet expects them, in float32.
+
+    An autoencoder that overflows in half precision (SDXL's, by its `force_upcast`) computes in float32, as in the stock pipelines.
+    """
+    dtype = vae.dtype
+    upcast = dtype == torch.float16 and vae.config.force_upcast
+    if upcast:
+        vae.to(torch.float32)
+    latents = vae.encode(images.to(vae.dtype)).latent_dist.mean
+    if upcast:
+        vae.to(dtype)
+    return latents.float() * vae.config.scaling_factor

@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from moa.where.adapter_files import CONFIG, WEIGHTS, check_digest, digest, fetch
 from moa.where.branch import Branch
 from moa.where.config import MoAConfig, short
 from moa.where.router import ROUTERS, MLPRouter, Router
-from moa.where.sites import content_of, find_sites, select, structure_of
+from moa.where.sites import Site, content_of, find_sites, select, structure_of
+
+FULL_AT_MOST = 500_000_000
 
 
 class MoAAdapter:
@@ -34,7 +36,7 @@ class MoAAdapter:
         layers = max(len(config.layer_numbers), 1)
         self.fusion = SubjectFusion(
             config.image_width, config.text_width, layers=layers, tokens=config.tokens,
-            hidden=config.fusion_width, space_time=config.space_time,
+            hidden=config.fusion_width, space_time=config.space_time, pitch=config.pitch,
         )  # fmt: skip
         self.branches: dict[str, Branch] = {}
         self.routers: dict[str, Router] = {}
@@ -54,7 +56,7 @@ class MoAAdapter:
         image_width: int,
         prior: str = "unnamed",
         layers: str | list[str] = "all",
-        branch: str = "full",
+        branch: str = "auto",
         rank: int = 32,
         share_out: bool = False,
         router: Callable[..., Router] = MLPRouter,
@@ -66,16 +68,19 @@ class MoAAdapter:
     ) -> "MoAAdapter":
         """A fresh adapter for a prior: with its branches at zero it answers as the prior does.
 
-        `router` is a class of `moa.where.router`, or a partial of one with its options.
-
+        `router` is a class of `moa.where.router`, or a partial of one with its options. `branch` "auto" is a full one where it has
+        at most 500 M parameters, else a low rank (SDXL's full one has 955 M; our choice).
         Errors: ValueError for an unknown branch, router or layer, or a UNet with another kind of attention.
         """
-        if branch not in ("full", "lowrank"):
-            raise ValueError(f"branch={branch!r} is unknown; choose 'full' (the paper's) or 'lowrank' (with rank=).")
+        if branch not in ("auto", "full", "lowrank"):
+            raise ValueError(f"branch={branch!r} is unknown; choose 'full' (the paper's), 'lowrank' (with rank=), or 'auto' (by size).")
         sites = find_sites(unet)
+        own = select(sites, layers)
+        if branch == "auto":
+            branch = "full" if parameters_of(own) <= FULL_AT_MOST else "lowrank"
         name, options = _name_of(router)
         config = MoAConfig(
-            sites=tuple(select(sites, layers)), structure=structure_of(sites), content=content_of(unet, sites), prior=prior,
+            sites=tuple(own), structure=structure_of(sites), content=content_of(unet, sites), prior=prior,
             encoder=encoder, image_width=image_width, text_width=unet.config.cross_attention_dim,
             router=name, router_options=options, rank=rank if branch == "lowrank" else None,
             share_out=share_out, tokens=tokens, fusion_width=fusion_width, space_time=space_time, position=position, noun=noun,
@@ -109,17 +114,18 @@ class MoAAdapter:
 
         Errors: ValueError for another structure, naming both; a warning for other weights of the same structure.
         """
-        sites = find_sites(unet)
-        if structure_of(sites) != self.config.structure:
+        sites, name = find_sites(unet), unet.config.get("_name_or_path") or "unnamed"
+        structure = structure_of(sites if self.config.sites[0].heads else [replace(site, heads=0) for site in sites])
+        if structure != self.config.structure:
             raise ValueError(
                 f"The adapter was trained on {self.config.prior!r} (structure {self.config.structure}, "
-                f"{_describe(self.config.sites)}), but this prior is {structure_of(sites)} ({_describe(sites)}). "
+                f"{_describe(self.config.sites)}), but this prior is {name!r} (structure {structure}, {_describe(sites)}). "
                 "Load it into a prior of the same architecture."
             )
-        content = content_of(unet, sites)
+        content = content_of(unet, sites, self.config.fingerprinted)
         if None not in (content, self.config.content) and content != self.config.content:
             warnings.warn(
-                f"The adapter was trained on {self.config.prior!r} (weights {self.config.content}); this prior has the same "
+                f"The adapter was trained on {self.config.prior!r} (weights {self.config.content}); this prior, {name!r}, has the same "
                 f"structure but other weights ({content}). That is fine for a finetune of the same model; expect less likeness otherwise.",
                 stacklevel=3,
             )
@@ -194,6 +200,11 @@ class MoAAdapter:
             return str(api.upload_folder(repo_id=repo_id, folder_path=str(self.save_pretrained(folder))))
 
 
+def parameters_of(sites: Sequence[Site]) -> int:
+    """How many weights the four projections of these layers have: those of a full branch."""
+    return sum(2 * site.inner_width * (site.width + site.context_width) for site in sites)
+
+
 def _name_of(router: Callable[..., Router]) -> tuple[str, dict[str, float | int]]:
     """The public name and the options of a router class or a partial of one."""
     made, options = getattr(router, "func", router), dict(getattr(router, "keywords", {}))
@@ -204,5 +215,5 @@ def _name_of(router: Callable[..., Router]) -> tuple[str, dict[str, float | int]
 
 
 def _describe(sites) -> str:
-    widths = sorted({site.width for site in sites})
-    return f"{len(sites)} attention layers of widths {', '.join(map(str, widths))}"
+    widths, heads = (", ".join(map(str, sorted(numbers))) for numbers in ({s.width for s in sites}, {s.heads for s in sites if s.heads}))
+    return f"{len(sites)} attention layers of widths {widths}" + (f" with {heads} heads" if heads else "")

@@ -64,16 +64,22 @@ class MixtureOfAttention:
         return self.to_out[1](self.to_out[0](mixed) if early else mixed)
 
     def _beside(self, prior: Tensor, x: Tensor, text, mask: Tensor | None, moa: MoAContext, experts: list) -> Tensor:
-        """Any other processor (IP-Adapter, xformers, sliced, fused): its answer is the prior's, the experts run beside it."""
-        text = text[0] if isinstance(text, tuple) else text
+        """Any other processor (IP-Adapter, xformers, sliced, fused): its answer is the prior's, the experts run beside it.
+
+        What an IP-Adapter adds to the prior's answer it adds to the experts' too, as a LoRA does: they differ by what they learned alone.
+        """
+        shown, text = isinstance(text, tuple), text[0] if isinstance(text, tuple) else text
         mask = self._mask(mask, (x if text is None else text).shape[1], x.shape[0])
         answers = []
         for expert in experts:
             pixels, prompt, own_mask = take((x, text, mask), moa.first, expert.rows)
             source = pixels if prompt is None else prompt
-            heads = self._heads(expert, moa, pixels, prompt, self.to_q(pixels), self.to_k(source), self.to_v(source), own_mask)
-            answer = self.to_out[1](self._project_out(expert, heads))
-            answers.append((answer + pixels if self.residual_connection else answer) / self.rescale_output_factor)
+            q, k, v = self.to_q(pixels), self.to_k(source), self.to_v(source)
+            answer = self._finish(self._project_out(expert, self._heads(expert, moa, pixels, prompt, q, k, v, own_mask)), pixels)
+            if shown and prompt is not None:
+                words = self._finish(self.to_out[0](attend(q, k, v, self.heads, self.scale, own_mask)), pixels)
+                answer = answer + take((prior,), moa.first, expert.rows)[0] - words
+            answers.append(answer)
         return mix(prior, answers, moa.first, [e.rows for e in experts], self._shares(x, moa, experts))
 
     def _prior_keys_values(self, source: Tensor, is_prompt: bool, moa: MoAContext) -> tuple[Tensor, Tensor]:
@@ -130,6 +136,11 @@ class MixtureOfAttention:
         out = self.to_out[0](heads)
         return out if delta is None else out + delta(heads)
 
+    def _finish(self, answer: Tensor, pixels: Tensor) -> Tensor:
+        """What diffusers does to an answer after its output projection."""
+        answer = self.to_out[1](answer)
+        return (answer + pixels if self.residual_connection else answer) / self.rescale_output_factor
+
     def _mask(self, mask: Tensor | None, keys: int, batch: int) -> Float[Tensor, "b k n l"] | None:
         if mask is None:
             return None
@@ -146,7 +157,7 @@ class MixtureOfAttention:
         grid = grid_of(x.shape[1], moa.size)
         with torch.autocast(x.device.type, enabled=False):
             logits = torch.stack([self._logits(x, e, grid, moa) for e in experts], dim=-1)
-        shares = blend(logits, hard=any(self.router[e.name].hard for e in experts))
+        shares = blend(logits, hard=[self.router[e.name].hard for e in experts])
         if any(e.drawn is not None for e in experts):
             drawn = moa.once(("drawn", *(e.name for e in experts), *grid), lambda: lay_drawn(experts, shares, grid))
             shares = override(shares, *drawn)

@@ -1,6 +1,6 @@
 """Did every subject get drawn, once? Read off the routing maps of a run; nothing of this is in the paper."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,10 @@ SECOND_REGION = 0.35  # of the largest
 
 
 def subject_maps(recorder: Recorder, subjects: Subjects, tokens: Mapping[str, int]) -> list[dict[str, Float[Tensor, "h w"]]]:
-    """Where each named subject of each picture is, 0..1: its expert's weight, shared out by the attention to its tokens.
+    """Where each named subject of each picture is, 0..1: its router's weight, shared out by the attention to its tokens.
 
-    `tokens` is the number of tokens a subject has in each adapter. A subject of no strength is nowhere.
+    `tokens` is the number of tokens a subject has in each adapter. The weight is the router's own, before the adapter's strength
+    lessens it: a subject at half strength is as much there. A subject of no strength is nowhere.
     """
     routing = recorder.routing()
     rows: list[dict[str, Tensor]] = [{} for _ in range(recorder.rows)]
@@ -27,14 +28,14 @@ def subject_maps(recorder: Recorder, subjects: Subjects, tokens: Mapping[str, in
     for row, maps in enumerate(rows):
         maps.update({p.name: torch.zeros_like(routing[row, 0]) for p in subjects.prompts[row // subjects.images_per_prompt]})
     for column, adapter in enumerate(recorder.experts, start=1):
-        shown = recorder.attention(adapter)
+        shown, learned = recorder.attention(adapter), routing[:, column] / (subjects.scale.get(adapter) or 1.0)
         for index, (row, own) in enumerate(subjects.rows_of(adapter)):
             share = torch.full((len(own), *routing.shape[-2:]), 1 / max(len(own), 1), device=routing.device)  # where nobody looked, all alike
             if shown is not None:
                 by_subject = reduce(shown[index], "(s k) h w -> s h w", "sum", k=tokens[adapter])[: len(own)]
                 share = by_subject / by_subject.sum(0, keepdim=True).clamp(min=1e-9)
             for s, p in enumerate(own):
-                rows[row][p.name] = torch.maximum(rows[row][p.name], routing[row, column] * share[s])
+                rows[row][p.name] = rows[row][p.name] + learned[row] * share[s]  # a subject is at all of its mentions
     return rows
 
 
@@ -81,10 +82,10 @@ class PresenceWarning(UserWarning):
         self.complaint, self.picture = complaint, picture
 
 
-def complaints(maps: list[dict[str, Float[Tensor, "h w"]]], subjects: Subjects) -> Iterator[PresenceWarning]:
-    """What is wrong with the subjects of each picture, of those that have any strength."""
+def complaints(maps: list[dict[str, Float[Tensor, "h w"]]], subjects: Subjects, blind: Collection[str] = ()) -> Iterator[PresenceWarning]:
+    """What is wrong with the subjects of each picture, of those that have any strength; adapters that are `blind` cannot tell."""
     for picture, row in enumerate(maps):
-        acting = {p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if subjects.strength(p) > 0}
+        acting = {p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if subjects.strength(p) > 0 and p.adapter not in blind}
         owned = leads(torch.stack(list(row.values()))) > 0 if row else ()
         for name, mask in zip(row, owned, strict=True):
             if name in acting and (problem := complaint(name, mask)):

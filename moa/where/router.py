@@ -5,6 +5,7 @@ against a fixed prior logit is our choice: adapters trained apart then share one
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
@@ -19,11 +20,12 @@ class Router(nn.Module):
     """Hidden states (b n d) of a layer to logits (b n), in float32 whatever the UNet's precision.
 
     `hard` routers are blended by top-1 with a straight-through gradient; `drawn` routers have nothing to learn and need
-    a region for every subject.
+    a region for every subject; `blind` routers weigh every pixel alike and so cannot say where a subject is.
     """
 
     hard = False
     drawn = False
+    blind = False
 
     def forward(self, hidden: Float[Tensor, "b n d"], grid: tuple[int, int], timestep: Float[Tensor, " b"]) -> Logits:
         raise NotImplementedError
@@ -114,6 +116,8 @@ class ConstantRouter(Router):
     Errors: ValueError for a weight outside 0..1.
     """
 
+    blind = True
+
     def __init__(self, width: int, *, weight: float = 0.5):
         super().__init__()
         if not 0 <= weight <= 1:
@@ -148,15 +152,27 @@ ROUTERS: dict[str, type[Router]] = {
 }
 
 
-def blend(logits: Float[Tensor, "b n experts"], hard: bool = False) -> Float[Tensor, "b n experts"]:
-    """Logits of the experts to their weights, softmax([0, g_1, ..., g_E]) without its first: the rest up to 1 is the prior's."""
-    if logits.shape[-1] == 1 and not hard:
+def blend(logits: Float[Tensor, "b n experts"], hard: Sequence[bool]) -> Float[Tensor, "b n experts"]:
+    """Logits of the experts to their weights, softmax([0, g_1, ..., g_E]) without its first: the rest up to 1 is the prior's.
+
+    A pixel at whose top is a `hard` expert is that expert's alone; elsewhere hard experts have nothing, and the prior and the
+    others share. Their gradient is the softmax's (our choice).
+    """
+    if logits.shape[-1] == 1 and not hard[0]:
         return logits.sigmoid()  # the softmax of two, in one operation
     weights = torch.cat([torch.zeros_like(logits[..., :1]), logits], dim=-1).softmax(dim=-1)
-    if hard:
-        top = torch.zeros_like(weights).scatter_(-1, weights.argmax(-1, keepdim=True), 1.0)
-        weights = top + (weights - weights.detach())
+    if any(hard):
+        weights = decide(weights.detach(), hard) + (weights - weights.detach())
     return weights[..., 1:]
+
+
+def decide(weights: Float[Tensor, "b n e"], hard: Sequence[bool]) -> Float[Tensor, "b n e"]:
+    """Weights of prior and experts with the hard ones at 1 or 0; `hard` counts the experts alone."""
+    is_hard = weights.new_tensor([False, *hard], dtype=torch.bool)
+    top = weights.argmax(-1, keepdim=True)
+    soft = weights.masked_fill(is_hard, 0.0)
+    soft = soft / soft.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+    return torch.where(is_hard[top], torch.zeros_like(weights).scatter(-1, top, 1.0), soft)
 
 
 def override(

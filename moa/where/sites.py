@@ -1,6 +1,7 @@
 """Where an adapter can sit: the attention layers of a UNet, and fingerprints that tell one prior from another."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -8,18 +9,23 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 IP_ADAPTER = "encoder_hid_proj"  # the child of a UNet in which diffusers keeps an IP-Adapter's projection: no layer of it, but attention too
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One attention layer: its module name, what queries (`width`) and keys (`context_width`) read, `inner_width` of all heads."""
+    """One attention layer: its module name, what queries (`width`) and keys (`context_width`) read, `inner_width` of all heads.
+
+    `heads` is their number, 0 where it is not known (adapters of format 1 did not say).
+    """
 
     name: str
     cross: bool
     width: int
     context_width: int
     inner_width: int
+    heads: int
 
 
 def find_sites(unet: nn.Module) -> list[Site]:
@@ -39,7 +45,7 @@ def find_sites(unet: nn.Module) -> list[Site]:
                 "cross-attention of a transformer block; MoA mounts on the UNets of SD 1.x, SD 2.x and SDXL."
             )
         cross = module.is_cross_attention
-        sites.append(Site(name, cross, module.query_dim, module.cross_attention_dim, module.inner_dim))
+        sites.append(Site(name, cross, module.query_dim, module.cross_attention_dim, module.inner_dim, module.heads))
     if not sites:
         raise ValueError(f"{type(unet).__name__} has no attention layer; MoA mounts on the UNets of SD 1.x, SD 2.x and SDXL.")
     return sites
@@ -75,16 +81,20 @@ def select(sites: list[Site], layers: str | list[str]) -> list[Site]:
 
 
 def structure_of(sites: list[Site]) -> str:
-    """A fingerprint of the prior's structure: 12 hexadecimal digits over the names and widths of all attention layers."""
-    return hashlib.sha256(repr([asdict(site) for site in sites]).encode()).hexdigest()[:12]
+    """A fingerprint of the prior's structure: 12 hexadecimal digits over the names, widths and heads of all attention layers."""
+    known = [{name: value for name, value in asdict(site).items() if value or name != "heads"} for site in sites]
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:12]
 
 
-def content_of(unet: nn.Module, sites: list[Site]) -> str | None:
-    """A fingerprint of the prior's weights, the same in float32 and float16; None where the precision forbids one (bf16)."""
+def content_of(unet: nn.Module, sites: list[Site], projections: Sequence[str] = PROJECTIONS) -> str | None:
+    """A fingerprint of the prior's weights, the same in float32 and float16; None where the precision forbids one (bf16).
+
+    It reads one row of each projection: any finetune moves them all.
+    """
     digest = hashlib.sha256()
-    for site in sites:
-        query = unet.get_submodule(site.name).to_q
-        weight = getattr(query, "base_layer", query).weight
+    for name in (f"{site.name}.{projection}" for site in sites for projection in projections):
+        layer = unet.get_submodule(name)
+        weight = getattr(layer, "base_layer", layer).weight
         if weight.dtype not in (torch.float16, torch.float32, torch.float64) or weight.is_meta:
             return None
         digest.update(weight[0].detach().to("cpu", torch.float16).numpy().tobytes())

@@ -15,7 +15,8 @@ from moa.where.layout import Placed, make_expert
 class Subjects:
     """Mentions by prompt. `images_per_prompt` copies of each prompt follow one another in the UNet's batch.
 
-    `timesteps`, when known, is asked once for all steps of the run, so that tokens are made for all of them at once.
+    `timesteps`, when known, is asked once for all steps of the run, so that tokens are made for all of them at once. `begun` is the step
+    at which the run begins, None for the first one seen.
     """
 
     prompts: Sequence[Sequence[Placed]]
@@ -25,9 +26,11 @@ class Subjects:
     window: tuple[float, float] = (0.0, 1.0)
     train_timesteps: int = 1000
     cache: dict[tuple, Any] | None = None
+    begun: int | None = None
     _made: dict = field(default_factory=dict)
     _run: tuple[Tensor, list[float]] | None = None
     _steps: tuple[Tensor | None, list[float]] = (None, [])
+    _first: int | None = None
 
     @property
     def adapters(self) -> list[str]:
@@ -66,12 +69,15 @@ class Subjects:
     ) -> tuple[ExpertContext, ...]:
         """The contexts of this UNet call; `layers` numbers the cross-attention sites of each adapter.
 
-        The window is in steps of the run where this time is one of them, else in diffusion time.
+        The window is in steps of the run, from the first that is taken (img2img begins late in its schedule), where this time is
+        one of them, else in diffusion time.
         """
         first, now, steps = self.first(len(text)), float(timestep[0]), self._steps_of_run()
         step = steps.index(now) if now in steps else None
+        if self._first is None:
+            self._first = step if self.begun is None else self.begun
         start, end = self.window
-        done = 1 - now / self.train_timesteps if step is None else step / len(steps)
+        done = 1 - now / self.train_timesteps if step is None else (step - self._first) / (len(steps) - self._first)
         if not (start <= done < end or (end == 1 and done >= start)):
             return ()
         shared = step is not None and self.cache is not None
@@ -97,5 +103,5 @@ class Subjects:
         """The times of all steps, read off the device once a run; none where they are not known."""
         steps = None if self.timesteps is None else self.timesteps()
         if steps is not self._steps[0]:
-            self._steps = steps, steps.float().tolist()
+            self._steps, self._first = (steps, steps.float().tolist()), None
         return self._steps[1]

@@ -25,7 +25,7 @@ def test_learned_routers_start_constant_and_towards_the_prior(name):
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_a_constant_router_is_its_weight(weight):
     logits = ConstantRouter(WIDTH, weight=weight)(torch.randn(1, 4, WIDTH), (2, 2), torch.zeros(1))
-    torch.testing.assert_close(blend(logits.unsqueeze(-1)), torch.full((1, 4, 1), weight))
+    torch.testing.assert_close(blend(logits.unsqueeze(-1), [False]), torch.full((1, 4, 1), weight))
     with pytest.raises(ValueError, match="weight=1.5.*between 0"):
         ConstantRouter(WIDTH, weight=1.5)
 
@@ -51,21 +51,29 @@ def test_timestep_router_reads_the_time():
 
 
 def test_blend_is_a_softmax_against_the_prior():
-    torch.testing.assert_close(blend(torch.tensor([[[0.0, 0.0]]])), torch.full((1, 1, 2), 1 / 3))
+    torch.testing.assert_close(blend(torch.tensor([[[0.0, 0.0]]]), [False] * 2), torch.full((1, 1, 2), 1 / 3))
     for logits in ([0.7], [0.7, -0.2]):
         wanted = torch.tensor([[[0.0, *logits]]]).softmax(-1)[..., 1:]
-        torch.testing.assert_close(blend(torch.tensor([[logits]])), wanted)
-    assert blend(torch.tensor([[[float("-inf")]]])).tolist() == [[[0.0]]]
+        torch.testing.assert_close(blend(torch.tensor([[logits]]), [False] * len(logits)), wanted)
+    assert blend(torch.tensor([[[float("-inf")]]]), [False]).tolist() == [[[0.0]]]
 
 
 def test_hard_blend_is_top_one_with_the_gradient_of_the_softmax():
     for given, top in (([0.7, -0.2], [1.0, 0.0]), ([0.7], [1.0]), ([-0.1], [0.0])):
         logits, soft = (torch.tensor([[given]], requires_grad=True) for _ in range(2))
-        hard = blend(logits, hard=HardRouter.hard)
+        hard = blend(logits, [HardRouter.hard] * len(given))
         assert hard.tolist() == [[top]]
         hard[..., 0].sum().backward()
-        blend(soft)[..., 0].sum().backward()
+        blend(soft, [False] * len(given))[..., 0].sum().backward()
         torch.testing.assert_close(logits.grad, soft.grad)
+
+
+def test_a_hard_expert_beside_a_soft_one_leaves_it_soft():
+    """Three pixels whose top is the hard expert, the soft one, and the prior."""
+    logits = torch.tensor([[[2.0, 1.0], [0.5, 1.0], [-1.0, -0.5]]])
+    weights = blend(logits, [True, False])
+    assert weights[0, :, 0].tolist() == [1.0, 0.0, 0.0] and weights[0, 0, 1] == 0
+    torch.testing.assert_close(weights[0, 1:, 1], logits[0, 1:, 1].sigmoid())
 
 
 def test_override():
