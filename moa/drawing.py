@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from moa.data.images import load_image
 from moa.device import find_device
 from moa.picture_files import free_path, save
 from moa.pipelines import MoAPipeline
-from moa.pipelines.overlay import Row, fit, overlay, sheet, spotlight
+from moa.pipelines.grid import fit, grid
+from moa.pipelines.layers import layer_sheet
+from moa.pipelines.overlay import Row, overlay, sheet, spotlight
 from moa.pipelines.plan import with_noun
 from moa.places import find_model
 from moa.prompt.subject import SubjectEmbedding
@@ -26,6 +28,12 @@ from moa.where import MoAAdapter
 from moa.where.presence import PresenceWarning
 
 log = logging.getLogger("moa.infer")
+Say = Callable[[str], None]
+
+
+def on_stderr(note: str) -> None:
+    """Says a note in the log."""
+    log.warning("note: %s", note)
 
 
 def open_pipeline(request: Request) -> MoAPipeline:
@@ -48,22 +56,65 @@ def open_pipeline(request: Request) -> MoAPipeline:
     return pipe
 
 
-def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mapping, out: Path) -> Iterator[Path]:
-    """Draws `count` pictures, one seed each, some together; yields every file as it is written, pictures and routing overlays."""
+def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mapping, out: Path, *, say: Say = on_stderr) -> Iterator[Path]:
+    """Draws `count` pictures, one seed each, some together; yields every file as it is written, pictures and routing overlays.
+
+    `say` is told what there is to note, such as a subject that may be missing.
+    """
     subjects = {name: embed(pipe, name, given, request.nouns.get(name)) for name, given in pictures.items()}
     for seeds in batched(range(request.seed, request.seed + request.count), request.together(side_of(pipe))):
         start = time.perf_counter()
-        answer = call(pipe, request, request.prompt, subjects, regions, seeds, [f"seed {seed}" for seed in seeds])
-        for seed, image, maps in zip(seeds, answer.images, maps_of(answer), strict=True):
-            path = free_path(out, seed)
-            save(image, path, request.record() | {"seed": seed, "drawn_with": list(seeds)})
+        answer = call(pipe, request, request.prompt, subjects, regions, seeds, [f"seed {seed}" for seed in seeds], say)
+        for number, (seed, image, maps) in enumerate(zip(seeds, answer.images, maps_of(answer), strict=True)):
+            path, settings = free_path(out, seed), request.record() | {"seed": seed, "drawn_with": list(seeds)}
+            save(image, path, settings)
             yield path
             if request.overlay and maps:
                 beside = path.with_suffix(".routing.png")
-                overlay(image, maps).save(beside)
+                save(overlay(image, maps), beside, settings)
                 yield beside
+            if request.layers:
+                yield from save_layers(answer, number, path)
         took = time.perf_counter() - start
         log.info("%s in %.2f s%s", say_seeds(seeds), took, f", {took / len(seeds):.2f} s a picture" if len(seeds) > 1 else "")
+
+
+def save_layers(answer, number: int, path: Path) -> Iterator[Path]:
+    """Saves, beside the picture of a call with that number, a sheet of layers and steps for every adapter that drew."""
+    for expert, name in enumerate(answer.experts, start=1):
+        beside = path.with_suffix(".layers.png" if len(answer.experts) == 1 else f".layers.{name}.png")
+        layer_sheet(answer.routing, expert, name=name, row=number).save(beside)
+        yield beside
+
+
+def draw_morph(pipe: MoAPipeline, request: Request, pictures: Mapping, targets: Mapping, regions: Mapping, out: Path) -> Iterator[Path]:
+    """Draws, from each of `count` seeds, subjects that turn into others; yields the row on one sheet, and each of its pictures."""
+    first = {name: embed(pipe, name, given, request.nouns.get(name)) for name, given in pictures.items()}
+    last = {name: embed(pipe, name, given, request.nouns.get(name)) for name, given in targets.items()}
+    shares = [i / (request.stages - 1) for i in range(request.stages)]
+    casts = [first | {name: first[name].morph(end, share) for name, end in last.items()} for share in shares]
+    labels = [f"{100 * share:.0f} %" for share in shares]
+    for seed in range(request.seed, request.seed + request.count):
+        start, images = time.perf_counter(), []
+        for some in batched(range(request.stages), request.together(side_of(pipe))):
+            given, names = [casts[i] for i in some], [f"seed {seed}, {labels[i]}" for i in some]
+            images += call(pipe, request, [request.prompt] * len(some), given, regions, [seed] * len(some), names).images
+        path = free_path(out, seed)
+        row = [portrait(pictures[name] for name in last), *images, portrait(targets.values())]
+        page = grid([row], tile=192, columns=["from", *labels, "to"])
+        save(page, path, request.record() | {"seed": seed})
+        yield path
+        for i, image in enumerate(images):
+            beside = path.with_suffix(f".stage_{i + 1}.png")
+            save(image, beside, request.record() | {"seed": seed, "share": shares[i]})
+            yield beside
+        log.info("%s in %.2f s", say_seeds([seed]), time.perf_counter() - start)
+
+
+def portrait(given: Iterable[Path | Sequence[Image.Image]]) -> Image.Image | None:
+    """The first picture of each of some subjects, one below the other; None where all come from saved embeddings."""
+    shown = [those[0] for those in given if not isinstance(those, Path)]
+    return grid([[picture] for picture in shown], gap=0) if shown else None
 
 
 def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Path], out: Path) -> Iterator[Path]:
@@ -89,18 +140,19 @@ def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Pa
 
 
 def call(
-    pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping, regions: Mapping, seeds: Sequence[int], names: Sequence[str]
+    pipe: MoAPipeline, request: Request, prompt: str | list[str], subjects: Mapping | Sequence[Mapping], regions: Mapping, seeds: Sequence[int], names: Sequence[str],
+    say: Say = on_stderr,
 ):  # fmt: skip
-    """One call of the pipeline: a picture a seed, all of one prompt or each of its own; `names` are the pictures' in notes on stderr.
+    """One call of the pipeline: a picture a seed, all of one prompt or each of its own; `names` are the pictures' in what `say` is told.
 
     Errors: ValueError where the memory of the device is not enough.
     """
     many = isinstance(prompt, list)
     negative = [request.negative_prompt] * len(prompt) if many and request.negative_prompt else request.negative_prompt
-    with notes(names):
+    with notes(names, say):
         try:
             return pipe(
-                prompt, subjects=subjects or None, routing=regions or None, output_routing=bool(subjects), negative_prompt=negative,
+                prompt, subjects=subjects or None, routing=regions or None, output_routing="full" if request.layers else bool(subjects), keep_context=request.keep_context, negative_prompt=negative,
                 num_inference_steps=request.steps, guidance_scale=request.guidance, height=request.height, width=request.width,
                 num_images_per_prompt=1 if many else len(seeds), generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             )  # fmt: skip
@@ -151,14 +203,14 @@ def title(prompt: str) -> str:
 
 
 @contextmanager
-def notes(pictures: Sequence[str] = ()) -> Iterator[None]:
-    """Warnings meant for the user become one line each on stderr, every time, with the name of the picture they are about; others stay unseen."""
+def notes(pictures: Sequence[str] = (), say: Say = on_stderr) -> Iterator[None]:
+    """Warnings meant for the user are said in one line each, every time, with the name of the picture they are about; others stay unseen."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     meant = [warning.message for warning in caught if warning.category in (UserWarning, PresenceWarning)]
     for text in dict.fromkeys(f"{pictures[w.picture]}: {w.complaint}" if isinstance(w, PresenceWarning) else str(w) for w in meant):
-        log.warning("note: %s", text)
+        say(text)
 
 
 def quiet() -> None:

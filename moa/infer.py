@@ -20,9 +20,9 @@ from moa.request import Request, examples_of, read_request
 log = logging.getLogger("moa.infer")
 
 SETTINGS = (*(field.name for field in fields(Request)), "hydra")
-GROUPS = ("subjects", "nouns", "routing", "scales", "adapters")
-TEXT = ("prompt", "negative_prompt", "prior.path", "out", "showcase.examples", "subjects.*", "nouns.*", "routing.*", "adapters.*")
-LISTS = ("subjects.*", "routing.*")
+GROUPS = ("subjects", "morph", "nouns", "routing", "scales", "adapters")
+TEXT = ("prompt", "negative_prompt", "prior.path", "out", "showcase.examples", "subjects.*", "morph.*", "nouns.*", "routing.*", "adapters.*")
+LISTS = ("subjects.*", "morph.*", "routing.*")
 
 
 def run(config: DictConfig) -> list[Path]:
@@ -32,15 +32,20 @@ def run(config: DictConfig) -> list[Path]:
         request = read_request(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
         raise ValueError(" ".join(str(error).split())) from None
-    pictures, regions = request.pictures(), request.regions()
+    pictures, targets, regions = request.pictures(), request.targets(), request.regions()
     examples = examples_of(showcase_folder(request)) if request.prompt is None else {}
     out = writable_folder(request.out or Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
-    from moa.drawing import draw, draw_showcase, open_pipeline  # imports torch and diffusers: only now
+    from moa.drawing import draw, draw_morph, draw_showcase, open_pipeline  # imports torch and diffusers: only now
 
     pipe = open_pipeline(request)
     log.info("%s on %s, ready in %.1f s", request.prior.path, pipe.device, time.perf_counter() - start)
-    files = draw_showcase(pipe, request, examples, out) if request.prompt is None else draw(pipe, request, pictures, regions, out)
+    if request.prompt is None:
+        files = draw_showcase(pipe, request, examples, out)
+    elif targets:
+        files = draw_morph(pipe, request, pictures, targets, regions, out)
+    else:
+        files = draw(pipe, request, pictures, regions, out)
     paths = []
     for path in files:
         print(path, flush=True)

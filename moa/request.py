@@ -61,6 +61,8 @@ class Request:
     prompt: str | None
     negative_prompt: str | None
     subjects: dict[str, str | list[str]]
+    morph: dict[str, str | list[str]]
+    stages: int
     nouns: dict[str, str]
     routing: dict[str, str | list[float]]
     steps: int
@@ -73,8 +75,10 @@ class Request:
     scale: float
     scales: dict[str, float]
     window: list[float]
+    keep_context: bool
     out: str | None
     overlay: bool
+    layers: bool
     device: str
     showcase: Showcase
 
@@ -82,10 +86,10 @@ class Request:
         for name in ("prompt", "negative_prompt", "out"):
             if getattr(self, name) is not None:
                 text(name, getattr(self, name), empty=name == "negative_prompt")
-        for name in ("adapters", "subjects", "nouns", "routing", "scales"):
+        for name in ("adapters", "subjects", "morph", "nouns", "routing", "scales"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name}={getattr(self, name)!r} is a {kind(getattr(self, name))}; give it by name, as in {name}.alice=...")
-        whole("steps", self.steps, 1, 1000), whole("count", self.count, 1, 10_000), whole("seed", self.seed, 0, 2**63 - 1)
+        whole("steps", self.steps, 1, 1000), whole("stages", self.stages, 2, 100), whole("count", self.count, 1, 10_000), whole("seed", self.seed, 0, 2**63 - 1)
         number("guidance", self.guidance, 0, 100), number("scale", self.scale, 0, 1)
         for name in ("height", "width"):
             if getattr(self, name) is not None:
@@ -93,8 +97,9 @@ class Request:
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, 1, 1000)
         _window(self.window)
-        if not isinstance(self.overlay, bool):
-            raise ValueError(f"overlay={self.overlay!r} is a {kind(self.overlay)}; give true or false.")
+        for name in ("keep_context", "overlay", "layers"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r} is a {kind(getattr(self, name))}; give true or false.")
         one_of("device", self.device.partition(":")[0] if isinstance(self.device, str) else self.device, DEVICES)
         for name, value in self.adapters.items():
             if value is not None:
@@ -111,7 +116,7 @@ class Request:
 
     def record(self) -> dict:
         """What a saved picture remembers."""
-        return {name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "overlay")}
+        return {name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "overlay", "layers")}
 
     def pictures(self) -> dict[str, list[Image.Image] | Path]:
         """Every subject's pictures, read; or the path of its saved embedding.
@@ -119,6 +124,13 @@ class Request:
         Errors: ValueError naming the subject for a picture that cannot be read, or none.
         """
         return {name: _subject(f"subjects.{name}", value) for name, value in self.subjects.items()}
+
+    def targets(self) -> dict[str, list[Image.Image] | Path]:
+        """The same of those that subjects turn into.
+
+        Errors: ValueError as `pictures`.
+        """
+        return {name: _subject(f"morph.{name}", value) for name, value in self.morph.items()}
 
     def regions(self) -> dict[str, Image.Image | list[float]]:
         """Every region given: masks, read, and boxes.
@@ -173,10 +185,17 @@ def _agree(request: Request) -> None:
         for name in request.subjects:
             if name not in names_in(request.prompt):
                 raise ValueError(f"The subject {name!r} does not occur in the prompt {request.prompt!r}; write <{name}> where it belongs, or leave subjects.{name}= out.")
-    for group in ("nouns", "routing"):
+    for group in ("morph", "nouns", "routing"):
         for name in getattr(request, group):
             if name not in request.subjects:
                 raise ValueError(f"{group}.{name} is about {name!r}, who is not among the subjects ({', '.join(request.subjects) or 'none'}); add subjects.{name}= or leave it out.")
+    for name, value in request.morph.items():
+        ends = (request.subjects[name], value)
+        here, there = (len(end) if isinstance(end, list) else 1 for end in ends)
+        if here != there and not any(isinstance(end, str) and end.endswith(EMBEDDING) for end in ends):
+            raise ValueError(f"subjects.{name} has {here} pictures and morph.{name} has {there}; give both the same number.")
+    if request.layers and (request.morph or not request.subjects):
+        raise ValueError("layers=true shows where one picture's subjects were drawn; give it with a prompt and subjects, and without morph.")
     for name in request.scales:
         if name not in request.subjects and name not in request.adapters:
             known = ", ".join([*request.subjects, *request.adapters]) or "none"

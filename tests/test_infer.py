@@ -41,7 +41,7 @@ def test_pictures_are_saved_with_settings_and_routing(infer, people, tmp_path, c
     assert said["subjects"] == {"alice": "img(1).png", "bob": "b, c.jpg"} and said["nouns"] == {"bob": "dog"}
     assert said["prior"]["path"] == str(people["prior"]) and said["adapters"] == {"people": str(people["adapter"])}
     assert opened(files[0]).text["prompt"] == BOTH[0][7:] and "moa" in opened(files[0]).text["Software"]
-    assert opened(files[1]).width > 2 * 384
+    assert opened(files[1]).width > 2 * 384 and read_settings(files[3]) == said
     assert not np.array_equal(pixels(files[0]), pixels(files[2]))
 
 
@@ -126,6 +126,40 @@ def test_boxes_masks_lists_and_embeddings_are_taken(infer, people, tmp_path):
 
 def test_other_sizes_are_drawn(infer):
     assert opened(infer(*BOTH, "height=24", "width=40", "overlay=false")[0]).size == (40, 24)
+
+
+def test_a_subject_turns_into_another(infer):
+    one, other = "subjects.alice=img(1).png", "b, c.jpg"
+    files = infer(*BOTH, f"morph.alice={other}", "stages=3", "seed=4", "batch_size=2")
+    assert [path.name for path in files] == ["seed_4.png", "seed_4.stage_1.png", "seed_4.stage_2.png", "seed_4.stage_3.png"]
+    assert opened(files[0]).width > 5 * 192 and read_settings(files[0])["morph"] == {"alice": other}
+    assert [read_settings(path)["share"] for path in files[1:]] == [0, 0.5, 1]
+    alone = [infer(BOTH[0], who, BOTH[2], "seed=4", "overlay=false")[0] for who in (one, f"subjects.alice={other}")]
+    for stage, drawn in ((files[1], alone[0]), (files[3], alone[1])):  # the ends are the subjects themselves
+        assert np.abs(pixels(stage).astype(int) - pixels(drawn)).max() <= 1
+    assert not np.array_equal(pixels(files[2]), pixels(files[1])) and not np.array_equal(pixels(files[2]), pixels(files[3]))
+
+
+def test_a_saved_subject_turns_into_another(infer, people, tmp_path):
+    from moa import MoAPipeline
+
+    pipe = MoAPipeline.from_pretrained(people["prior"])
+    pipe.load_moa(people["adapter"], "people")
+    pipe.encode_subject(str(people["alice"])).save(tmp_path / "alice.safetensors")
+    saved = infer(*BOTH[:1], f"subjects.alice={tmp_path}/alice.safetensors", BOTH[2], f"morph.alice={people['bob']}", "stages=2")
+    again = infer(*BOTH, f"morph.alice={people['bob']}", "stages=2")
+    assert np.array_equal(pixels(saved[1]), pixels(again[1])) and opened(saved[0]).size == opened(again[0]).size
+
+
+def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):
+    import moa.drawing as drawing
+
+    shown, make = [], drawing.layer_sheet
+    monkeypatch.setattr(drawing, "layer_sheet", lambda routing, expert, *, name, row: shown.append((len(routing), expert, name, row)) or make(routing, expert, name=name, row=row))
+    files = infer(*BOTH, "layers=true", "overlay=false", "count=2")
+    assert [path.name for path in files] == ["seed_0.png", "seed_0.layers.png", "seed_1.png", "seed_1.layers.png"]
+    maps = shown[0][0]  # of two steps
+    assert shown == [(maps, 1, "people", 0), (maps, 1, "people", 1)] and opened(files[1]).height > maps // 2 * 56
 
 
 def test_without_arguments_a_sheet_of_the_examples_is_drawn(infer, people, tmp_path):

@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
+from moa.pipelines.grid import FAINT, GAP, INK, PAPER, fit
 from moa.where.presence import leads
 
 # Okabe and Ito's colours, told apart by everyone
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
-INK, PAPER, FAINT = (40, 40, 44), (255, 255, 255), (120, 120, 128)
 SMALLEST = 384  # side in pixels that small pictures are enlarged to
-GAP = 12
 
 
 def spotlight(image: Image.Image, maps: Sequence[Float[np.ndarray, "h w"]], *, line: float = 2.5) -> Image.Image:
@@ -102,13 +101,6 @@ def sheet(rows: Sequence[Row], *, tile: int = 160) -> Image.Image:
                 canvas.paste(fit(picture, tile), (head + GAP + i * (2 * tile + 2 * GAP) + j * (tile + 2), below))
         top += height
     return canvas
-
-
-def fit(picture: Image.Image, side: int) -> Image.Image:
-    """The picture resized so that its longer side is `side` pixels."""
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 def _colors(count: int) -> list[np.ndarray]:

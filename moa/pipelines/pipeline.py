@@ -6,27 +6,29 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from itertools import chain
 from pathlib import Path
 
 import torch
 
+from moa.pipelines.checks import check_call, check_keep
+from moa.pipelines.inversion import MoAInversionMixin
+from moa.pipelines.keeping import kept
 from moa.pipelines.loader import MoALoaderMixin
 from moa.pipelines.offload import MoAOffloadMixin
 from moa.pipelines.output import MoAOutput
 from moa.pipelines.plan import Plan, Region, SubjectInput, choose_adapter, embed, make_plan, per_prompt
 from moa.prior.load import explained, family_of, find_model
 from moa.prompt.encoder import SubjectEncoder
-from moa.prompt.placeholders import names_in
 from moa.prompt.subject import SubjectEmbedding
 from moa.where.presence import complaints, subject_maps
 from moa.where.recorder import Recorder
+from moa.where.router import ROUTERS
 from moa.where.subjects import Subjects
 
 ADAPTERS = "moa"
 
 
-class MoAPipeline(MoALoaderMixin, MoAOffloadMixin):
+class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
     """Text-to-image with subjects; mixed in before diffusers' own pipeline of a family, whose every argument still holds.
 
     `MoAPipeline.from_pretrained` opens any diffusers folder or hub id of a supported family and gives that family's class.
@@ -72,25 +74,34 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin):
         subjects: Mapping[str, SubjectInput] | Sequence[Mapping[str, SubjectInput]] | None = None,
         routing: Mapping[str, Region] | None = None,
         output_routing: bool | str = False,
+        keep_context: bool = False,
         **stock,
     ):
         """As the stock call, with `subjects` for the `<name>`s of the prompt (a dict, or one per prompt).
 
         `routing` gives subjects a region (mask of the picture's size, or box in pixels) in place of the learned map.
-        `output_routing` adds maps to the answer (`MoAOutput`): True for means, "full" for every layer and step.
+        `output_routing` adds maps to the answer (`MoAOutput`): True for means, "full" for every layer and step; None without subjects.
+        `keep_context` leaves everything but the subjects as the prior draws it without them, at the cost of that drawing.
         Errors: ValueError, before any work starts, for whatever of this does not fit together.
         """
         call = inspect.signature(super().__call__).bind_partial(prompt, *args, **stock).arguments
         plan = self._plan(call, subjects, routing, output_routing)
+        blind = [name for name, adapter in self.moa_adapters.items() if ROUTERS[adapter.config.router].blind]
+        check_keep(keep_context, blind)
         if plan is None:
-            return super().__call__(prompt, *args, **stock)
+            answer = super().__call__(prompt, *args, **stock)
+            return MoAOutput(answer.images, getattr(answer, "nsfw_content_detected", None)) if output_routing else answer
         texts = [p.text for p in plan.prompts]
         copies = call.get("num_images_per_prompt") or 1
         acting, recorder = self._subjects(plan, copies), self._recorder(plan, copies, output_routing)
+        given = {**call, **call.get("kwargs", {}), "prompt": texts if isinstance(prompt, list) else texts[0]}
+        given.pop("kwargs", None)
+        if keep_context:
+            given |= kept(self, given, recorder, acting)
         with self.moa.subjects(acting, recorder):
-            answer = super().__call__(texts if isinstance(prompt, list) else texts[0], *args, **stock)
+            answer = super().__call__(**given)
         maps = subject_maps(recorder, acting, {name: adapter.config.tokens for name, adapter in self.moa_adapters.items()})
-        for problem in complaints(maps, acting):
+        for problem in complaints(maps, acting, blind):
             warnings.warn(problem, stacklevel=2)
         if not call.get("return_dict", True):
             return answer
@@ -138,7 +149,7 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin):
         size = (call.get("height") or side, call.get("width") or side)
         return make_plan(
             prompts, [{name: embedded[id(value)] for name, value in row.items()} for row in given], routing or {},
-            configs=configs, tokenizer=self.tokenizer, known=known, scale=self._scale, size=size,
+            configs=configs, tokenizer=self.tokenizer, expand=lambda text: self.maybe_convert_prompt(text, self.tokenizer), known=known, scale=self._scale, size=size,
         )  # fmt: skip
 
     def _encoder_for(self, name: str, value: SubjectInput, configs) -> SubjectEncoder:
@@ -160,28 +171,6 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin):
         sites = frozenset().union(*(adapter.config.map_sites for adapter in self.moa_adapters.values()))
         experts = tuple(name for name in self.moa_adapters)
         return Recorder(experts, len(plan.prompts) * copies, attention_sites=sites, full=output_routing == "full")
-
-
-def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str], output_routing) -> None:
-    """Errors that need no model: placeholders where none may be, subjects without a prompt, unknown options."""
-    if output_routing not in (True, False, "full"):
-        raise ValueError(f"output_routing={output_routing!r} is unknown; give True (means) or 'full' (every layer and step).")
-    negative = [call.get(name) or [] for name in ("negative_prompt", "negative_prompt_2")]
-    for text in chain.from_iterable([given] if isinstance(given, str) else given for given in negative):
-        if names_in(text, known):
-            raise ValueError(f"The negative prompt {text!r} holds <{names_in(text, known)[0]}>; a subject cannot be asked away. Write its noun instead.")
-    if call.get("prompt_2") and (subjects or names_in(str(call["prompt_2"]), known)):
-        raise ValueError(f"prompt_2={call['prompt_2']!r} cannot go with subjects, which have their places in `prompt` alone; leave prompt_2 out.")
-    if subjects and call.get("clip_skip") is not None:
-        raise ValueError(f"clip_skip={call['clip_skip']!r} cannot go with subjects: adapters are trained on the text encoder's last layer. Leave clip_skip out.")
-    if not prompts and subjects:
-        raise ValueError("Subjects need a prompt in words that names them as <name>; they cannot go with prompt_embeds or without a prompt.")
-    for text in prompts:
-        if subjects and not text.strip():
-            raise ValueError("The prompt is empty; name the subjects in it, such as '<alice> in the snow'.")
-        missing = names_in(text, known)
-        if missing and not subjects:
-            raise ValueError(f"The prompt {text!r} names <{missing[0]}>, but no subjects are given. Pass subjects={{{missing[0]!r}: image}}, or write a noun.")
 
 
 def pipeline_class(family) -> type:

@@ -1,6 +1,6 @@
 """From a user's prompts, subjects and regions to what the layers take; everything is checked before any work starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -127,9 +127,9 @@ class Plan:
 
 def make_plan(
     prompts: list[str], subjects: list[dict[str, SubjectEmbedding]], regions: Mapping[str, Region],
-    *, configs: Mapping[str, MoAConfig], tokenizer, known: frozenset[str], scale: Scale, size: tuple[int, int],
+    *, configs: Mapping[str, MoAConfig], tokenizer, expand: Callable[[str], str], known: frozenset[str], scale: Scale, size: tuple[int, int],
 ) -> Plan:  # fmt: skip
-    """Check everything and lay it out.
+    """Check everything and lay it out; `expand` is as for `locate`.
 
     Errors: ValueError as the functions above; also for a region of an unknown subject, and for a router that needs one.
     """
@@ -146,7 +146,7 @@ def make_plan(
             if configs[adapters[name]].router == "mask" and name not in maps:
                 raise ValueError(f"The adapter {adapters[name]!r} draws only where it is told to; give routing={{{name!r}: mask or box}}.")
         filled = fill(prompt, nouns, known)
-        positions = locate(filled, tokenizer)
+        positions = locate(filled, tokenizer, expand)
         plain.append(filled)
         placed.append(
             [

@@ -4,8 +4,6 @@ The image embedding is concatenated with the embedding of the subject's noun and
 on diffusion time and UNet layer in the manner of NeTI (2305.15391, section 3). What neither paper fixes is our choice.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -36,16 +34,16 @@ class Resampler(nn.Module):
 class SpaceTime(nn.Module):
     """An offset (t l d) for each diffusion time and UNet layer: LN(MLP(LN(PE(t, l)))).
 
-    PE is after NeTI's: 1024 fixed random frequencies over (t, layer) with sigma_t = 0.03 and sigma_l = 2, [sin; cos],
-    L2-normalised (2305.15391, section 3.1, as recalled). Here the frequencies are in cycles, there in radians, as recalled: times that are
-    ten apart have little in common here, and nearly everything there. The last gain starts at zero, so that the offset does (our choice).
+    PE is NeTI's: 1024 fixed random frequencies over (t, layer) in radians with sigma_t = 0.03 and sigma_l = 2, [sin; cos],
+    L2-normalised (2305.15391, section 3.1, and the authors' code), times `pitch` (adapters of format 1 have 2 pi). The last gain
+    starts at zero, so that the offset does (our choice).
     """
 
-    def __init__(self, layers: int, width: int, *, hidden: int = 128, frequencies: int = 1024, seed: int = 0):
+    def __init__(self, layers: int, width: int, *, hidden: int = 128, frequencies: int = 1024, pitch: float = 1.0, seed: int = 0):
         super().__init__()
         self.layers = layers
         draw = torch.randn(frequencies, 2, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("frequency", draw * torch.tensor([0.03, 2.0]), persistent=False)
+        self.register_buffer("frequency", draw * torch.tensor([0.03, 2.0]) * pitch, persistent=False)
         self.net = nn.Sequential(
             nn.LayerNorm(2 * frequencies),
             nn.Linear(2 * frequencies, hidden),
@@ -58,7 +56,7 @@ class SpaceTime(nn.Module):
 
     def forward(self, timesteps: Float[Tensor, " t"]) -> Float[Tensor, "t l d"]:
         grid = torch.cartesian_prod(timesteps.to(self.frequency), torch.arange(self.layers).to(self.frequency))
-        angle = 2 * math.pi * grid @ self.frequency.T
+        angle = grid @ self.frequency.T
         code = F.normalize(torch.cat([angle.sin(), angle.cos()], dim=-1), dim=-1)
         return rearrange(self.gain(self.net(code)), "(t l) d -> t l d", l=self.layers)
 
@@ -70,7 +68,7 @@ class SubjectFusion(nn.Module):
     that is small but not lost in it (our choice).
     """
 
-    def __init__(self, image_width: int, text_width: int, *, layers: int, tokens: int = 1, hidden: int = 512, space_time: bool = True):
+    def __init__(self, image_width: int, text_width: int, *, layers: int, tokens: int = 1, hidden: int = 512, space_time: bool = True, pitch: float = 1.0):
         super().__init__()
         self.resampler = Resampler(image_width, hidden, tokens=tokens)
         self.mlp = nn.Sequential(
@@ -83,7 +81,7 @@ class SubjectFusion(nn.Module):
         )
         nn.init.normal_(self.mlp[-1].weight, std=0.7 * hidden**-0.5)
         nn.init.zeros_(self.mlp[-1].bias)
-        self.space_time = SpaceTime(layers, text_width) if space_time else None
+        self.space_time = SpaceTime(layers, text_width, pitch=pitch) if space_time else None
         self.layers, self.tokens = layers, tokens
 
     def _apply(self, fn, recurse=True):

@@ -1,6 +1,7 @@
 """Placeholders: `<name>` in a prompt stands for one subject, and reads as its class noun to the prior."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 PLACEHOLDER = re.compile(r"<(\w[\w\- ]*)>")
@@ -69,13 +70,14 @@ def fill(prompt: str, nouns: dict[str, str], known_tokens: frozenset[str] = froz
     return PlainPrompt(text + prompt[start:], tuple(mentions))
 
 
-def locate(plain: PlainPrompt, tokenizer) -> list[int]:
+def locate(plain: PlainPrompt, tokenizer, expand: Callable[[str], str] = str) -> list[int]:
     """Token position of each mention: the last token of its noun, counting the start token as 0.
 
-    Errors: ValueError for a noun that flows into the text after it, and for one past the tokenizer's limit.
+    `expand` is what the text encoder's side does to a prompt before it reads it: diffusers writes a textual inversion of several
+    vectors out as several tokens. Errors: ValueError for a noun that flows into the text after it, and for one past the tokenizer's limit.
     """
     def ids(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return tokenizer(expand(text), add_special_tokens=False, verbose=False)["input_ids"]
 
     whole, limit, positions = ids(plain.text), tokenizer.model_max_length - 2, []
     for mention in plain.mentions:

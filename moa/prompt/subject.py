@@ -10,6 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from moa.values import number
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectEmbedding:
@@ -22,18 +24,23 @@ class SubjectEmbedding:
     noun: str | None = None
     adapter: str | None = None
 
-    def blend(self, other: "SubjectEmbedding", amount: float) -> "SubjectEmbedding":
-        """A morph from this subject (0) to the other (1): interpolated image features (2404.11565, section 4).
+    def morph(self, other: "SubjectEmbedding", share: float) -> "SubjectEmbedding":
+        """Somebody between this subject (share 0, exactly) and the other (1): interpolated image features (2404.11565, section 4).
 
-        Errors: ValueError if the encoders differ.
+        Linear, each picture with the other's of the same number (our choice). The noun and the adapter are this subject's.
+        Errors: ValueError for another encoder, other numbers of pictures or another adapter, and a share outside 0..1.
         """
+        number("share", share, 0, 1)
         if self.encoder != other.encoder or self.features.shape[1:] != other.features.shape[1:]:
             raise ValueError(
                 f"One subject was encoded by {self.encoder!r} {tuple(self.features.shape[1:])}, the other by "
                 f"{other.encoder!r} {tuple(other.features.shape[1:])}; encode both with the same pipeline."
             )
-        mine, theirs = self.features.mean(0, keepdim=True), other.features.mean(0, keepdim=True)
-        return replace(self, features=torch.lerp(mine, theirs.to(mine), amount))
+        if len(self.features) != len(other.features):
+            raise ValueError(f"One subject has {len(self.features)} pictures, the other {len(other.features)}; give both the same number, one each for a start.")
+        if self.adapter != other.adapter:
+            raise ValueError(f"One subject is drawn by the adapter {self.adapter!r}, the other by {other.adapter!r}; encode both for the same one.")
+        return replace(self, features=torch.lerp(self.features, other.features.to(self.features), share))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file that `load` reads back."""

@@ -1,5 +1,7 @@
 """MoA beside what diffusers loads by its own calls: LoRA, IP-Adapter, ControlNet, offloading, half-precision variants."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from moa import MoAPipeline
+from moa.where.router import ConstantRouter
 from moa.where.sites import find_sites
 
 from experts import make_adapter
@@ -21,11 +24,17 @@ def seed() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def both_pipelines(folder: str) -> tuple:
+    """Ours and stock diffusers' from one folder."""
+    pipes = MoAPipeline.from_pretrained(folder), DiffusionPipeline.from_pretrained(folder)
+    for made in pipes:
+        made.set_progress_bar_config(disable=True)
+    return pipes
+
+
 @pytest.fixture
 def pipe(model_folder):
-    made = MoAPipeline.from_pretrained(model_folder("sd15"))
-    made.set_progress_bar_config(disable=True)
-    return made
+    return both_pipelines(model_folder("sd15"))[0]
 
 
 def load_moa(pipe) -> None:
@@ -63,17 +72,25 @@ def draw(pipe, picture, *, subject: bool, **extra) -> np.ndarray:
     return pipe("a person in the snow", generator=seed(), **CALL, **extra).images
 
 
-@pytest.mark.parametrize("first", ["lora", "moa"])
-def test_lora_before_and_after(pipe, picture, tmp_path, first):
+def in_order(first: bool, load_neighbour, pipe) -> None:
+    """Load what is MoA's neighbour into a pipeline, and MoA after it or before."""
+    for step in (load_neighbour, load_moa) if first else (load_moa, load_neighbour):
+        step(pipe)
+
+
+@pytest.mark.parametrize("lora_first", [True, False], ids=["lora first", "moa first"])
+def test_lora_before_and_after(family, model_folder, picture, tmp_path, lora_first):
+    """Without a subject the picture is stock diffusers' with the same LoRA; what is unloaded is gone."""
+    pipe, stock = both_pipelines(model_folder(family))
     save_lora(tmp_path, pipe)
-    bare = draw(pipe, picture, subject=False)
-    steps = [lambda: pipe.load_lora_weights(tmp_path), lambda: load_moa(pipe)]
-    for step in steps if first == "lora" else reversed(steps):
-        step()
-    with_lora = draw(pipe, picture, subject=False)
+    bare = draw(stock, picture, subject=False)
+    stock.load_lora_weights(tmp_path)
+    with_lora = draw(stock, picture, subject=False)
     assert not np.array_equal(with_lora, bare)
-    both = draw(pipe, picture, subject=True)
-    assert not np.array_equal(both, with_lora)
+    in_order(lora_first, lambda made: made.load_lora_weights(tmp_path), pipe)
+    assert np.array_equal(draw(pipe, picture, subject=False), with_lora)
+    assert not np.array_equal(draw(pipe, picture, subject=True), with_lora)
+    assert np.array_equal(draw(pipe, picture, subject=False), with_lora)
     pipe.unload_moa()
     assert np.array_equal(draw(pipe, picture, subject=False), with_lora)
     pipe.unload_lora_weights()
@@ -105,18 +122,27 @@ def test_lora_reaches_the_subjects(pipe, picture, tmp_path):
     assert not np.array_equal(draw(pipe, picture, subject=True, **region), before)
 
 
-@pytest.mark.parametrize("first", ["ip", "moa"])
-def test_ip_adapter_before_and_after(pipe, picture, tmp_path, first):
+@pytest.mark.parametrize("ip_first", [True, False], ids=["ip first", "moa first"])
+def test_ip_adapter_before_and_after(family, model_folder, picture, tmp_path, ip_first):
+    """Without a subject the picture is stock diffusers' with the same IP-Adapter; what is unloaded is gone."""
+    pipe, stock = both_pipelines(model_folder(family))
     save_ip_adapter(tmp_path, pipe)
-    steps = [lambda: pipe.load_ip_adapter(str(tmp_path), subfolder="", weight_name="ip.safetensors", image_encoder_folder=None), lambda: load_moa(pipe)]
-    for step in steps if first == "ip" else reversed(steps):
-        step()
-    extra = {"ip_adapter_image": picture}
-    alone = draw(pipe, picture, subject=False, **extra)
-    both = draw(pipe, picture, subject=True, **extra)
-    assert not np.array_equal(alone, both)
+
+    def load(made) -> None:
+        made.load_ip_adapter(str(tmp_path), subfolder="", weight_name="ip.safetensors", image_encoder_folder=None)
+
+    bare, extra = draw(stock, picture, subject=False), {"ip_adapter_image": picture}
+    load(stock)
+    alone = draw(stock, picture, subject=False, **extra)
+    assert not np.array_equal(alone, draw(stock, picture, subject=False, ip_adapter_image=picture.rotate(90)))
+    in_order(ip_first, load, pipe)
+    assert np.array_equal(draw(pipe, picture, subject=False, **extra), alone)
+    assert not np.array_equal(draw(pipe, picture, subject=True, **extra), alone)
+    assert np.array_equal(draw(pipe, picture, subject=False, **extra), alone)
     pipe.unload_moa()
     assert np.array_equal(draw(pipe, picture, subject=False, **extra), alone)
+    pipe.unload_ip_adapter()
+    assert np.array_equal(draw(pipe, picture, subject=False), bare)
 
 
 def test_controlnet_made_from_a_mounted_unet(pipe, picture):
@@ -153,6 +179,16 @@ def test_attention_slicing_and_fused_projections(pipe, picture):
     pipe.unfuse_qkv_projections(vae=False)
 
 
+def test_a_textual_inversion_of_several_vectors_moves_the_subjects_token(pipe, picture):
+    """diffusers writes `<toy>` out as two tokens when it encodes the prompt: the noun is one further on."""
+    load_moa(pipe)
+    pipe.load_textual_inversion({"<toy>": torch.randn(2, 32)}, token="<toy>")
+    plan = pipe._plan({"prompt": "the <toy> and <alice> at night"}, {"alice": picture}, None, False)
+    words = pipe.tokenizer.tokenize(pipe.maybe_convert_prompt(plan.prompts[0].text, pipe.tokenizer))
+    assert [plan.prompts[0].text, words[1:3]] == ["the <toy> and a person at night", ["<toy>", "<toy>_1"]]
+    assert "person" in words[plan.placed[0][0].position - 1]
+
+
 def test_textual_inversion_tokens_are_left_alone(pipe, picture):
     load_moa(pipe)
     pipe.load_textual_inversion({"<toy>": torch.randn(1, 32)}, token="<toy>")
@@ -165,6 +201,20 @@ def test_components_are_the_stock_pipelines(pipe, model_folder):
     stock = DiffusionPipeline.from_pretrained(model_folder("sd15"))
     load_moa(pipe)
     assert pipe.components.keys() == stock.components.keys()
+
+
+def test_an_ip_adapter_reaches_the_experts_too(family, model_folder, picture, tmp_path):
+    """As a LoRA does. An expert that has all pixels, and has learned nothing but to read the noun, answers as the prior beside it."""
+    pipe, stock = both_pipelines(model_folder(family))
+    save_ip_adapter(tmp_path, pipe)
+    for made in (pipe, stock):
+        made.load_ip_adapter(str(tmp_path), subfolder="", weight_name="ip.safetensors", image_encoder_folder=None)
+    adapter = make_adapter(pipe.unet, trained=False, router=partial(ConstantRouter, weight=1.0))
+    torch.nn.init.zeros_(adapter.fusion.mlp[-1].weight)
+    pipe.load_moa(adapter, "people")
+    wanted = draw(stock, picture, subject=False, ip_adapter_image=picture)
+    assert np.abs(draw(pipe, picture, subject=True, ip_adapter_image=picture) - wanted).max() < 1e-3
+    assert np.abs(draw(pipe, picture, subject=True, ip_adapter_image=picture.rotate(90)) - wanted).max() > 1e-2
 
 
 def test_an_ip_adapter_plus_is_no_layer_of_the_unet(pipe, picture):

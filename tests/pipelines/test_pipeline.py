@@ -12,6 +12,8 @@ from PIL import Image
 
 from moa import MoAPipeline, SubjectEmbedding
 from moa.pipelines import MoAOutput
+from moa.where.presence import PresenceWarning
+from moa.where.router import ConstantRouter
 
 from experts import make_adapter
 from families import make_unet
@@ -109,9 +111,59 @@ def test_regions_override_the_learned_map(pipe, picture):
         assert (drawn[:, :3] > 0.99).all() and (drawn[:, 5:] < 0.01).all()
 
 
+def test_a_mask_is_the_map_of_every_layer_and_step_brought_to_its_grid(pipe, picture):
+    """A soft mask too: of each layer's pixel, the mean of the picture's pixels that it covers."""
+    rng = np.random.default_rng(0)
+    mask = torch.tensor(rng.random((16, 24)), dtype=torch.float32)
+    call = CALL | {"height": 16, "width": 24}
+    drawn = [
+        pipe("<alice>", subjects={"alice": picture}, routing={"alice": region}, output_routing="full", generator=seed(), **call).routing
+        for region in (mask, mask.numpy(), Image.fromarray((255 * mask.numpy()).round().astype(np.uint8)))
+    ]
+    exact, array, eight_bits = drawn
+    assert len(exact) == 3 * len(pipe.moa_adapters["people"].config.sites)
+    for key, weights in exact.items():
+        h, w = weights.shape[-2:]
+        assert (h, w) in ((8, 12), (4, 6)), key
+        wanted = mask.reshape(h, 16 // h, w, 24 // w).mean((1, 3))
+        torch.testing.assert_close(weights[0, 1], wanted, rtol=1e-5, atol=1e-6)
+        assert torch.equal(weights, array[key])
+        torch.testing.assert_close(eight_bits[key], weights, rtol=0, atol=0.5 / 255 + 1e-6)
+
+
+def test_a_subject_named_twice(pipe, picture):
+    """Each mention brings the picture: as two names for one and the same picture would, with one map for both."""
+    twice = pipe("<alice> and <alice> again", subjects={"alice": picture}, output_routing=True, generator=seed(), **CALL)
+    named = pipe("<alice> and <bob> again", subjects={"alice": picture, "bob": picture}, output_routing=True, generator=seed(), **CALL)
+    assert np.array_equal(twice.images, named.images) and torch.equal(twice.routing, named.routing)
+    assert [list(maps) for maps in twice.subject_maps] == [["alice"]]
+    torch.testing.assert_close(twice.subject_maps[0]["alice"], twice.routing[0, 1], atol=1e-5, rtol=1e-4)
+    once = pipe("<alice> and a person again", subjects={"alice": picture}, generator=seed(), **CALL).images
+    assert not np.array_equal(twice.images, once)
+    pipe.set_moa_scale({"alice": 0.0})
+    plain = pipe("a person and a person again", generator=seed(), **CALL).images
+    assert np.array_equal(pipe("<alice> and <alice> again", subjects={"alice": picture}, generator=seed(), **CALL).images, plain)
+
+
 def test_tuples_stay_tuples(pipe, picture):
     answer = pipe("<alice>", subjects={"alice": picture}, return_dict=False, generator=seed(), **CALL)
     assert isinstance(answer, tuple)
+    with pytest.raises(ValueError, match="output_routing=True.*return_dict=False"):
+        pipe("<alice>", subjects={"alice": picture}, return_dict=False, output_routing=True, **CALL)
+
+
+def test_routing_of_a_picture_without_subjects_is_none(pipe, stock):
+    out = pipe("a dog", output_routing=True, generator=seed(), **CALL)
+    assert isinstance(out, MoAOutput) and out.routing is None and out.subject_maps is None
+    assert np.array_equal(out.images, stock("a dog", generator=seed(), **CALL).images)
+
+
+def test_a_constant_router_gives_no_presence_warnings(pipe, picture):
+    pipe.unload_moa()
+    pipe.load_moa(make_adapter(pipe.unet, router=ConstantRouter), "people")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PresenceWarning)
+        pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL)
 
 
 def test_scales(pipe, picture):
@@ -285,6 +337,22 @@ def test_a_handle_works_in_other_stock_pipelines(pipe, picture, task):
         drawn = other(prompt, generator=seed(), **call).images
     assert not np.array_equal(plain, drawn)
     assert np.array_equal(other("a person at night", generator=seed(), **call).images, plain)
+
+
+def test_a_window_counts_the_steps_that_img2img_takes(pipe, picture, monkeypatch):
+    """Of eight steps the last four: the second half of the run is the last two."""
+    kind = getattr(diffusers, f"StableDiffusion{'XL' if isinstance(pipe, StableDiffusionXLPipeline) else ''}Img2ImgPipeline")
+    names = set(kind._get_signature_keys(kind)[0]) | set(kind._optional_components)
+    other = kind(**{name: part for name, part in pipe.components.items() if name in names}, **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}))
+    other.set_progress_bar_config(disable=True)
+    seen, context = [], type(pipe.moa).context
+    monkeypatch.setattr(type(pipe.moa), "context", lambda *given: seen.append(context(*given)) or seen[-1])
+    for _ in range(2):
+        pipe.set_moa_scale(1.0, window=(0.5, 1.0))
+        with pipe.subjects("<alice>", {"alice": picture}, scheduler=other.scheduler) as prompt:
+            for _ in range(2):
+                other(prompt, image=picture.resize((16, 16)), strength=0.5, num_inference_steps=8, guidance_scale=3.0, output_type="np")
+    assert [made is not None for made in seen] == [False, False, True, True] * 4
 
 
 def test_of_two_subjects_one_of_no_strength_is_nowhere(pipe, picture):

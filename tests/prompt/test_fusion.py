@@ -1,5 +1,7 @@
 """Fusion of picture and word, and space-time conditioning."""
 
+import math
+
 import torch
 
 from moa.prompt.fusion import SpaceTime, SubjectFusion
@@ -27,6 +29,18 @@ def test_space_time_starts_at_zero_and_reads_time_and_layer():
     torch.nn.init.ones_(module.gain.weight)
     offsets = module(times)
     assert (offsets[0] - offsets[1]).abs().max() > 1e-3 and (offsets[:, 0] - offsets[:, 1]).abs().max() > 1e-3
+
+
+def test_neighbouring_times_share_their_code_as_in_neti():
+    """Random frequencies in radians: the codes of times a step of d apart have the cosine exp(-(0.03 d)^2 / 2), on average."""
+    codes = []
+    module = SpaceTime(2, 16)
+    module.net[0].register_forward_pre_hook(lambda _, given: codes.append(given[0]))
+    module(torch.tensor([500.0, 510.0, 600.0]))
+    alike = codes[0] @ codes[0].T
+    first_layer = alike[0, ::2]
+    torch.testing.assert_close(first_layer, torch.tensor([1.0, math.exp(-0.045), math.exp(-4.5)]), atol=0.05, rtol=0)
+    torch.testing.assert_close(alike[0, 1], torch.tensor(math.exp(-2.0)), atol=0.05, rtol=0)
 
 
 def test_without_space_time_every_offset_is_zero():

@@ -1,4 +1,4 @@
-"""Subject embeddings: saved, loaded, blended; the encoder in front of them."""
+"""Subject embeddings: saved, loaded, morphed; the encoder in front of them."""
 
 import pytest
 import torch
@@ -22,11 +22,26 @@ def test_a_file_that_is_none_is_named(tmp_path):
         SubjectEmbedding.load(tmp_path / "x.safetensors")
 
 
-def test_blend_interpolates_and_refuses_other_encoders():
-    a, b = SubjectEmbedding(torch.zeros(1, 2, 3), "e"), SubjectEmbedding(torch.ones(3, 2, 3), "e")
-    assert torch.equal(a.blend(b, 0.25).features, torch.full((1, 2, 3), 0.25))
-    with pytest.raises(ValueError, match="'e'.*'f'"):
-        a.blend(SubjectEmbedding(torch.ones(1, 2, 3), "f"), 0.5)
+def test_a_morph_begins_as_the_one_and_ends_as_the_other():
+    a, b = SubjectEmbedding(torch.randn(2, 3, 4), "e", "dog"), SubjectEmbedding(torch.randn(2, 3, 4), "e", "cat")
+    assert torch.equal(a.morph(b, 0.0).features, a.features) and torch.equal(a.morph(b, 1.0).features, b.features)
+    torch.testing.assert_close(a.morph(b, 0.25).features, 0.75 * a.features + 0.25 * b.features)
+    assert a.morph(b, 1.0).noun == "dog"
+
+
+@pytest.mark.parametrize(
+    ("other", "share", "message"),
+    [
+        (SubjectEmbedding(torch.ones(1, 2, 3), "f"), 0.5, "'e'.*'f'"),
+        (SubjectEmbedding(torch.ones(1, 2, 4), "e"), 0.5, r"\(2, 3\).*\(2, 4\)"),
+        (SubjectEmbedding(torch.ones(3, 2, 3), "e"), 0.5, "has 1 pictures, the other 3"),
+        (SubjectEmbedding(torch.ones(1, 2, 3), "e", None, "pets"), 0.5, "None.*'pets'"),
+        (SubjectEmbedding(torch.ones(1, 2, 3), "e"), 1.5, "share=1.5"),
+    ],
+)
+def test_morphs_between_what_does_not_fit(other, share, message):
+    with pytest.raises(ValueError, match=message):
+        SubjectEmbedding(torch.zeros(1, 2, 3), "e").morph(other, share)
 
 
 def test_the_encoder_reads_all_patches(model_folder, picture):
