@@ -1,0 +1,1 @@
+"""A web page to draw subjects in scenes: `python -m moa.demo`."""
