@@ -56,7 +56,7 @@ def main(adapter: str, people: int) -> None:
     means = []
     for name, drawn in (("learned", learned), ("confined", confined(pipe, cases, masks))):
         both = [(own.mask, mask) for own, mask in zip(reader.read(drawn), masks, strict=True)]
-        means.append(drifts(drawn, alone, both).mean())
+        means.append(np.nanmean(drifts(drawn, alone, both)))
         print(f"{name:9} drift {means[-1]:.2f} %")
     print(f"confined / learned {means[1] / means[0]:.2f}, {len(cases)} people, {adapter}")
 

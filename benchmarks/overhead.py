@@ -4,8 +4,10 @@
     python benchmarks/overhead.py --shape sd15 --size 32
     python benchmarks/overhead.py --shape sdxl --size 128 --device cuda --dtype float16
 
-Weights are random in the real shapes. Calls alternate between prior and MoA, and medians of the pairs' ratios are printed;
-`flops` counts matrix products and convolutions, `peak` the most bytes of tensors a call holds at once beyond the weights.
+Weights are random in the real shapes, adapters have the settings of conf/where/moa.yaml but for what a row says. A call is as a
+pipeline makes it: one step of a run whose steps are known, with the recorder that gathers the routing maps (one row leaves it out).
+Calls alternate between prior and MoA, and medians of the pairs' ratios are printed; `flops` counts matrix products and
+convolutions, `peak` the most bytes of tensors a call holds at once beyond the weights.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moa.where import MoAAdapter, mount, remove
 from moa.where.layout import Placed
+from moa.where.recorder import Recorder
 from moa.where.subjects import Subjects
 
 SHAPES = {
@@ -41,9 +44,11 @@ SHAPES = {
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     ),
 }  # fmt: skip
+ADAPTER = dict(image_width=192, tokens=4, fusion_width=192)  # of the embedded prior's encoder, and conf/where/moa.yaml
 OPTIONS = {
     "mounted, no subject": dict(subject=False),
     "full": dict(),
+    "full, no recorder": dict(recorded=False),
     "full, both halves": dict(both=True),
     "full, share_out": dict(share_out=True),
     "full, layers=cross": dict(layers="cross"),
@@ -88,17 +93,19 @@ def make_call(unet: UNet2DConditionModel, size: int, device: torch.device, dtype
 
 def row(
     name: str, unet, call: dict, base: tuple[int, int], device, dtype, repeats: int,
-    *, subject: bool = True, both: bool = False, share_out: bool = False, layers: str = "all", branch: str = "full",
+    *, subject: bool = True, recorded: bool = True, both: bool = False, share_out: bool = False, layers: str = "all", branch: str = "full",
 ) -> str:  # fmt: skip
     """One option's line of the table."""
-    adapter = MoAAdapter.for_unet(unet, encoder="prior", image_width=64, layers=layers, branch=branch, share_out=share_out)
+    adapter = MoAAdapter.for_unet(unet, encoder="prior", layers=layers, branch=branch, share_out=share_out, **ADAPTER)
     mounted = mount(unet, adapter, "people")
     adapter.to(device, dtype)
-    alice = [Placed("alice", "people", 3, torch.randn(1, 50, 64, device=device))] if subject else []
-    subjects = Subjects([alice, alice] if both else [alice], timesteps=lambda: torch.tensor([900, 500, 100], device=device), cache={})
+    alice = [Placed("alice", "people", 3, torch.randn(1, 65, ADAPTER["image_width"], device=device))] if subject else []
+    steps, prompts = torch.tensor([900, 500, 100], device=device), [alice, alice] if both else [alice]
+    subjects = Subjects(prompts, timesteps=lambda: steps, cache={})
+    recorder = Recorder(("people",), len(prompts), attention_sites=adapter.config.map_sites) if recorded else None
 
     def with_moa() -> None:
-        with mounted.subjects(subjects):
+        with mounted.subjects(subjects, recorder):
             unet(**call)
 
     flops, peak = measure_once(with_moa, device)

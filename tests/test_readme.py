@@ -1,11 +1,15 @@
 """Every command in the README runs, in a shortened form; a command that this file does not know is a failure."""
 
+import configparser
 import os
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,8 +18,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BASH = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.strip().splitlines()]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
-# installing and testing are what CI does with these very lines
+# installing and testing are what CI does with these very lines; what the extra "demo" asks for is in "test" too
 BY_CI = ("python3 -m venv", "pip install", "pytest")
+PAGE = "python -m moa.demo"  # runs until Ctrl-C, so it has a test of its own
 SHORT = {
     "train.py": ["train.steps=2", "train.max_minutes=null", "train.batch_size=2", "train.validate_every_minutes=null", "objective.previews=1"],
     "infer.py": ["steps=2"],
@@ -24,7 +29,7 @@ SHORT = {
 
 
 def commands() -> list[str]:
-    return [line for line in dict.fromkeys(BASH) if not line.startswith(BY_CI)]
+    return [line for line in dict.fromkeys(BASH) if not line.startswith((*BY_CI, PAGE))]
 
 
 def shortened(line: str, folder: Path, small_model: str) -> list[str]:
@@ -49,13 +54,38 @@ def test_command(line, tmp_path, model_folder):
     assert any((tmp_path / "out").rglob("*")), "nothing was written"
 
 
+def test_the_page_opens_and_ends_with_ctrl_c(tmp_path):
+    assert PAGE in BASH
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, *shlex.split(PAGE)[1:], "--port", str(port), "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as page:
+        try:
+            assert page.stdout.readline() == f"The page is at http://127.0.0.1:{port}/; Ctrl-C ends it.\n"
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/config", timeout=60) as answer:
+                assert b"<cleo> and <dev> at sunset" in answer.read()
+            page.send_signal(signal.SIGINT)
+            _, said = page.communicate(timeout=60)
+        finally:
+            page.kill()
+    assert "Traceback" not in said and "Warning" not in said, said
+
+
+def test_tests_are_installed_with_all_that_the_page_needs():
+    extras = configparser.ConfigParser()
+    extras.read(ROOT / "setup.cfg")
+    needs = {extra: set(extras["options.extras_require"][extra].split()) for extra in ("demo", "test")}
+    assert needs["demo"] and needs["demo"] <= needs["test"]
+
+
 @pytest.mark.filterwarnings("ignore:.*<:UserWarning")
-@pytest.mark.parametrize("code", PYTHON)
-def test_python(code, tmp_path, monkeypatch):
+def test_python(tmp_path, monkeypatch):
+    """One block after the other, as somebody reads them."""
     monkeypatch.chdir(ROOT)
-    code = code.replace("num_inference_steps=20", "num_inference_steps=2").replace('save("alice.png")', f'save({str(tmp_path / "alice.png")!r})')
-    exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "alice.png").is_file()
+    code = "".join(PYTHON).replace("num_inference_steps=20", "num_inference_steps=2")
+    exec(compile(re.sub(r'save\("', f'save("{tmp_path}/', code), "README.md", "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r'save\("(.*?)"', code))
 
 
 def test_local_links_lead_somewhere():

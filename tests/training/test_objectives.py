@@ -140,6 +140,11 @@ def test_prior_exports_what_the_stock_pipeline_draws(trained: Path, bank: Bank, 
     assert pipe.tokenizer.model_max_length == 77 and pipe.unet.dtype == torch.float32
     files = [file for file in (tmp_path / "tiny").rglob("*") if file.is_file()]
     assert not [file for file in files if file.suffix in (".bin", ".pt", ".pkl")]
+    sizes = dict(head_width=4, norm_groups=4, latent_channels=2, size=16, text_width=16, start=str(tmp_path / "tiny"))
+    more = new_unet(channels=(8, 16), **sizes).state_dict()
+    assert all(torch.equal(tensor, more[name]) for name, tensor in pipe.unet.state_dict().items())
+    with pytest.raises(ValueError, match=r"start=.*channels \[8, 16\], here \[8, 24\].*these settings"):
+        new_unet(channels=(8, 24), **sizes)
 
 
 def test_tokenizer_knows_the_words(trained: Path) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from moa.diffusion import add_noise, target
+from moa.places import find_model
+from moa.prior.load import explained
 from moa.training.cpu import quicken
 from moa.training.latents import Latents, LatentText, load_autoencoder
 from moa.training.objectives.clip import ATTENTION
@@ -27,11 +29,14 @@ class LatentTexts(NamedTuple):
 
 
 def new_unet(
-    *, channels: Sequence[int], head_width: int, norm_groups: int, latent_channels: int, size: int, text_width: int
+    *, channels: Sequence[int], head_width: int, norm_groups: int, latent_channels: int, size: int, text_width: int, start: str | None = None
 ) -> UNet2DConditionModel:
-    """A UNet of SD 1.5's block types (section 3.3, arXiv 2112.10752), with cross-attention at all but the coarsest level."""
+    """A UNet of SD 1.5's block types (section 3.3, arXiv 2112.10752), with cross-attention at all but the coarsest level.
+
+    `start` is the folder of a model whose UNet it goes on from. Errors: ValueError for one of other sizes.
+    """
     down = (*("CrossAttnDownBlock2D",) * (len(channels) - 1), "DownBlock2D")
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=size,
         in_channels=latent_channels,
         out_channels=latent_channels,
@@ -43,6 +48,14 @@ def new_unet(
         attention_head_dim=tuple(c // head_width for c in channels),
         norm_num_groups=norm_groups,
     )
+    if start is not None:
+        with explained(start):
+            learned = UNet2DConditionModel.from_pretrained(find_model(start), subfolder="unet", dtype=torch.float32, use_safetensors=True)
+        sizes, wanted = ({name: tuple(tensor.shape) for name, tensor in one.state_dict().items()} for one in (learned, unet))
+        if sizes != wanted:
+            raise ValueError(f"objective.unet.start={start!r} has another UNet (channels {list(learned.config.block_out_channels)}, here {list(channels)}); give a model trained with these settings.")
+        unet.load_state_dict(learned.state_dict())
+    return unet
 
 
 def new_scheduler() -> DDIMScheduler:
