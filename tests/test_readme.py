@@ -60,7 +60,9 @@ def test_the_page_opens_and_ends_with_ctrl_c(tmp_path):
         port = free.getsockname()[1]
     command = [sys.executable, *shlex.split(PAGE)[1:], "--port", str(port), "--out", str(tmp_path / "out")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GRADIO_TEMP_DIR": str(tmp_path)}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and what they start, ignore it
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as page:
+        signal.signal(signal.SIGINT, before)
         try:
             assert page.stdout.readline() == f"The page is at http://127.0.0.1:{port}/; Ctrl-C ends it.\n"
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/config", timeout=60) as answer:
