@@ -32,6 +32,11 @@ def pixels(path) -> np.ndarray:
     return np.asarray(opened(path).convert("RGB"))
 
 
+def near(picture, other):
+    """The same but for rounding: weights opened twice lie at other addresses, whose alignment chooses the CPU's kernels."""
+    return np.abs(picture.astype(int) - other).max() <= 1
+
+
 def test_pictures_are_saved_with_settings_and_routing(infer, people, tmp_path, capsys):
     files = infer(*BOTH, "count=2", "seed=7", "nouns.bob=dog", "negative_prompt=blurry, (dark)")
     assert [path.name for path in files] == ["seed_7.png", "seed_7.routing.png", "seed_8.png", "seed_8.routing.png"]
@@ -97,7 +102,7 @@ def test_without_subjects_the_prior_draws_alone_and_no_adapter_is_read(infer, pe
     stock = StableDiffusionPipeline.from_pretrained(people["prior"])
     stock.set_progress_bar_config(disable=True)
     wanted = stock("a dog, in snow", num_inference_steps=2, guidance_scale=3.0, generator=torch.Generator().manual_seed(0)).images[0]
-    assert np.array_equal(pixels(drawn), np.asarray(wanted))
+    assert near(pixels(drawn), np.asarray(wanted))
 
 
 def test_scale_zero_is_the_prior_and_more_is_not(infer):
@@ -105,8 +110,8 @@ def test_scale_zero_is_the_prior_and_more_is_not(infer):
     silent = infer("prompt=<alice> in the snow", "subjects.alice=img(1).png", "scale=0", "overlay=false")[0]
     loud = infer("prompt=<alice> in the snow", "subjects.alice=img(1).png", "overlay=false")[0]
     own = infer("prompt=<alice> in the snow", "subjects.alice=img(1).png", "scales.alice=0", "overlay=false")[0]
-    assert np.array_equal(pixels(plain), pixels(silent)) and np.array_equal(pixels(plain), pixels(own))
-    assert not np.array_equal(pixels(plain), pixels(loud))
+    assert near(pixels(plain), pixels(silent)) and near(pixels(plain), pixels(own))
+    assert not near(pixels(plain), pixels(loud))
 
 
 def test_boxes_masks_lists_and_embeddings_are_taken(infer, people, tmp_path):
@@ -148,7 +153,7 @@ def test_a_saved_subject_turns_into_another(infer, people, tmp_path):
     pipe.encode_subject(str(people["alice"])).save(tmp_path / "alice.safetensors")
     saved = infer(*BOTH[:1], f"subjects.alice={tmp_path}/alice.safetensors", BOTH[2], f"morph.alice={people['bob']}", "stages=2")
     again = infer(*BOTH, f"morph.alice={people['bob']}", "stages=2")
-    assert np.array_equal(pixels(saved[1]), pixels(again[1])) and opened(saved[0]).size == opened(again[0]).size
+    assert near(pixels(saved[1]), pixels(again[1])) and opened(saved[0]).size == opened(again[0]).size
 
 
 def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):

@@ -241,23 +241,29 @@ def test_a_second_prompt_and_subjects_are_refused(model_folder, picture):
             pipe("<alice>", prompt_2=second, subjects={"alice": picture}, **CALL)
 
 
+def near(picture, other):
+    """The same picture from weights at other addresses, whose alignment chooses the CPU's kernels: not to the bit."""
+    return np.allclose(picture, other, rtol=0, atol=1e-5)
+
+
 def test_save_and_load_with_and_without_an_adapter(pipe, stock, picture, tmp_path):
     with_subject = pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images
     plain = stock("a dog", generator=seed(), **CALL).images
+    assert np.abs(with_subject - plain).max() > 1e-3
     pipe.save_pretrained(tmp_path / "with")
     again = MoAPipeline.from_pretrained(tmp_path / "with")
     again.set_progress_bar_config(disable=True)
-    assert np.array_equal(again("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images, with_subject)
+    assert near(again("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images, with_subject)
     theirs = type(stock).from_pretrained(tmp_path / "with")
     theirs.set_progress_bar_config(disable=True)
-    assert np.array_equal(theirs("a dog", generator=seed(), **CALL).images, plain)
+    assert near(theirs("a dog", generator=seed(), **CALL).images, plain)
     assert (tmp_path / "with" / "moa" / "people").is_dir()
     pipe.unload_moa()
     pipe.save_pretrained(tmp_path / "without")
     assert not (tmp_path / "without" / "moa").exists()
     bare = MoAPipeline.from_pretrained(tmp_path / "without")
     bare.set_progress_bar_config(disable=True)
-    assert bare.moa is None and np.array_equal(bare("a dog", generator=seed(), **CALL).images, plain)
+    assert bare.moa is None and near(bare("a dog", generator=seed(), **CALL).images, plain)
 
 
 def test_callbacks_that_change_latents(pipe, stock, picture):
@@ -289,17 +295,18 @@ def test_offload_hooks(pipe, family, picture, monkeypatch):
     given = dict(subjects={"alice": picture}, **CALL)
     plain = pipe("<alice>", generator=seed(), **given).images
     prior = pipe("a person", generator=seed(), **CALL).images
+    assert np.abs(plain - prior).max() > 1e-3
     for enable in (pipe.enable_sequential_cpu_offload, pipe.enable_model_cpu_offload):
         enable(device="cpu")
-        assert np.array_equal(pipe("<alice>", generator=seed(), **given).images, plain)
+        assert near(pipe("<alice>", generator=seed(), **given).images, plain)
         assert next(pipe.unet.conv_in.parameters()).is_meta == (enable == pipe.enable_sequential_cpu_offload)
         pipe.load_moa(make_adapter(make_unet(family), seed=3), "pets")
         given["subjects"] = {"alice": pipe.encode_subject(picture, adapter="people")}
-        assert np.array_equal(pipe("<alice>", generator=seed(), **given).images, plain)
+        assert near(pipe("<alice>", generator=seed(), **given).images, plain)
         pipe.unload_moa("pets")
         assert hasattr(pipe.unet, "_hf_hook")
     pipe.unload_moa()
-    assert np.array_equal(pipe("a person", generator=seed(), **CALL).images, prior)
+    assert near(pipe("a person", generator=seed(), **CALL).images, prior)
     pipe.remove_all_hooks()
     assert not any(p.is_meta for p in pipe.unet.parameters())
 
