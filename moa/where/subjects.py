@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -71,6 +72,8 @@ class Subjects:
 
         The window is in steps of the run, from the first that is taken (img2img begins late in its schedule), where this time is
         one of them, else in diffusion time.
+
+        Errors: ValueError as `first`, and for a batch of twice the prompts that is no guidance.
         """
         first, now, steps = self.first(len(text)), float(timestep[0]), self._steps_of_run()
         step = steps.index(now) if now in steps else None
@@ -82,6 +85,11 @@ class Subjects:
             return ()
         shared = step is not None and self.cache is not None
         self._keep((text, steps) if shared else None)
+        if first and not self._made and torch.equal(text[:first], text[first:]):
+            raise ValueError(
+                f"The UNet was called with the same words in both halves of a batch of {len(text)}, so these are pictures, not guidance, and the subjects "
+                f"were given for {first} of them; pass num_images_per_prompt={2 * self.images_per_prompt} where the subjects are given too."
+            )
         for name in self.adapters:
             if name not in self._made:
                 times = timestep.new_tensor(steps) if shared else timestep[first:]

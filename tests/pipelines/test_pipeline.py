@@ -329,6 +329,11 @@ def test_without_guidance(pipe, picture):
     assert not np.array_equal(with_alice, pipe("a person", generator=seed(), **call).images)
 
 
+def test_two_pictures_without_guidance_are_not_taken_for_guidance(pipe, stock, picture):
+    with pipe.subjects("<alice>", {"alice": picture}) as prompt, pytest.raises(ValueError, match="pass num_images_per_prompt=2"):
+        type(stock).__call__(pipe, prompt, num_images_per_prompt=2, **CALL | {"guidance_scale": 1.0})
+
+
 @pytest.mark.parametrize("task", ["Img2Img", "Inpaint"])
 def test_a_handle_works_in_other_stock_pipelines(pipe, picture, task):
     kind = getattr(diffusers, f"StableDiffusion{'XL' if isinstance(pipe, StableDiffusionXLPipeline) else ''}{task}Pipeline")
