@@ -74,16 +74,16 @@ def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mappin
                 save(overlay(image, maps), beside, settings)
                 yield beside
             if request.layers:
-                yield from save_layers(answer, number, path)
+                yield from save_layers(answer, number, path, settings)
         took = time.perf_counter() - start
         log.info("%s in %.2f s%s", say_seeds(seeds), took, f", {took / len(seeds):.2f} s a picture" if len(seeds) > 1 else "")
 
 
-def save_layers(answer, number: int, path: Path) -> Iterator[Path]:
+def save_layers(answer, number: int, path: Path, settings: dict) -> Iterator[Path]:
     """Saves, beside the picture of a call with that number, a sheet of layers and steps for every adapter that drew."""
     for expert, name in enumerate(answer.experts, start=1):
         beside = path.with_suffix(".layers.png" if len(answer.experts) == 1 else f".layers.{name}.png")
-        layer_sheet(answer.routing, expert, name=name, row=number).save(beside)
+        save(layer_sheet(answer.routing, expert, name=name, row=number), beside, settings)
         yield beside
 
 

@@ -163,6 +163,7 @@ def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):
     monkeypatch.setattr(drawing, "layer_sheet", lambda routing, expert, *, name, row: shown.append((len(routing), expert, name, row)) or make(routing, expert, name=name, row=row))
     files = infer(*BOTH, "layers=true", "overlay=false", "count=2")
     assert [path.name for path in files] == ["seed_0.png", "seed_0.layers.png", "seed_1.png", "seed_1.layers.png"]
+    assert [read_settings(path)["seed"] for path in files] == [0, 0, 1, 1]
     maps = shown[0][0]  # of two steps
     assert shown == [(maps, 1, "people", 0), (maps, 1, "people", 1)] and opened(files[1]).height > maps // 2 * 56
 
