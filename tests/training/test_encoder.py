@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from moa.cli import CONF
+from moa.data.world import workers
 from moa.evaluation.attributes import ATTRIBUTES, HEADS, decode
 from moa.pipelines import MoAPipeline
 from moa.prior import load_prior
@@ -37,7 +38,8 @@ def exported(pictures, tmp_path_factory):
     return folder / "encoder"
 
 
-def test_pictures_are_the_same_however_many_are_drawn(pictures, tmp_path):
+def test_pictures_are_the_same_however_many_are_drawn(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "CHUNK", 2)
     again = References(tmp_path / "few", count=4, split="train", identities=3, size=32, workers=2)
     assert all(np.array_equal(one, other) for i in range(4) for one, other in zip(pictures[i], again[i], strict=True))
     assert pictures[0].image.shape == (3, 32, 32) and pictures[0].words.shape == (len(HEADS),)

@@ -45,10 +45,10 @@ def render_bank(
         {"count": count, "split": split, "seed": seed, "size": size, "identities": identities},
         (count, size, size, 3),
     )
-    todo = [start for start in range(0, count, CHUNK) if not _captions(parts, start).exists()]
-    if workers <= 1:
-        for start in tqdm(todo, desc="pictures", unit_scale=CHUNK, leave=False):
-            _write_chunk(world, parts, start)
+    todo = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK) if not _captions(parts, start).exists()]
+    if min(workers, len(todo)) <= 1:
+        for chunk in tqdm(todo, desc="pictures", unit_scale=CHUNK, leave=False):
+            _write_chunk(world, parts, chunk)
     else:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             job = partial(_write_chunk, world, parts)
@@ -80,18 +80,18 @@ def _open_parts(parts: Path, facts: dict[str, int | str], shape: tuple[int, ...]
     about.write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _write_chunk(world: World, parts: Path, start: int) -> None:
+def _write_chunk(world: World, parts: Path, chunk: range) -> None:
     """Draw one chunk; its captions are written last, so that they mark the chunk as finished."""
     pictures = np.load(parts / "pictures.npy", mmap_mode="r+")
     said = []
-    for index in range(start, min(start + CHUNK, len(world))):
+    for index in chunk:
         example = world.example(index)
         pictures[index] = example.image
         said.append((example.caption, example.scene))
     pictures.flush()
-    unfinished = _captions(parts, start).with_suffix(".tmp")
+    unfinished = _captions(parts, chunk.start).with_suffix(".tmp")
     unfinished.write_text(json.dumps(said), encoding="utf-8")
-    os.replace(unfinished, _captions(parts, start))
+    os.replace(unfinished, _captions(parts, chunk.start))
 
 
 def _finish(path: Path, parts: Path, count: int) -> None:

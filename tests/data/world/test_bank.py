@@ -21,11 +21,11 @@ def test_interrupted_bank_goes_on_where_it_stopped(cache, tmp_path, monkeypatch)
     monkeypatch.setattr(bank, "CHUNK", 2)
     write, started = bank._write_chunk, []
 
-    def stop_at_the_second(world, parts, start):
-        started.append(start)
+    def stop_at_the_second(world, parts, chunk):
+        started.append(chunk.start)
         if started == [0, 2]:
             raise KeyboardInterrupt
-        write(world, parts, start)
+        write(world, parts, chunk)
 
     monkeypatch.setattr(bank, "_write_chunk", stop_at_the_second)
     arguments = {"workers": 1, "size": 32, "identities": 12, "cache": cache}
@@ -37,7 +37,8 @@ def test_interrupted_bank_goes_on_where_it_stopped(cache, tmp_path, monkeypatch)
     render_bank(tmp_path / "bank.npy", 5, "test", **arguments)
     assert started == [0, 2, 2, 4]
     monkeypatch.undo()
-    whole = render_bank(tmp_path / "whole.npy", 5, "test", **arguments)
+    monkeypatch.setattr(bank, "CHUNK", 3)
+    whole = render_bank(tmp_path / "whole.npy", 5, "test", **arguments | {"workers": 2})
     assert np.array_equal(read_bank(whole)[0], read_bank(tmp_path / "bank.npy")[0])
     assert json.loads((tmp_path / "whole.json").read_text()) == json.loads((tmp_path / "bank.json").read_text())
 
