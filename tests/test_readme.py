@@ -22,7 +22,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 BY_CI = ("python3 -m venv", "pip install", "pytest")
 PAGE = "python -m moa.demo"  # runs until Ctrl-C, so it has a test of its own
 SHORT = {
-    "train.py": ["train.steps=2", "train.max_minutes=null", "train.batch_size=2", "train.validate_every_minutes=null", "objective.previews=1"],
+    "train.py": ["train.steps=2", "train.max_minutes=null", "train.batch_size=2", "train.validate_every_minutes=null", "objective.previews=1", "data.size=64", "validation.size=64"],
     "infer.py": ["steps=2"],
     "evaluate.py": ["people=8", "pairs=2", "diverse=1", "seeds=2", "steps=2"],
 }
