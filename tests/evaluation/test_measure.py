@@ -1,10 +1,14 @@
 """Whole evaluations with painters whose faults are known, and what they write."""
 
 import json
+import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from moa.evaluation.ablations import ablation_table, claim, read_metrics, write_ablations
 from moa.evaluation.measure import measure_adapter, measure_autoencoder, measure_prior, measure_reader
@@ -13,6 +17,7 @@ from moa.evaluation.report import write_report
 
 from knowing import BOXES, reading, sighting, truth
 
+ROOT = Path(__file__).parents[2]
 FEW = dict(people=12, pairs=6, diverse=2, seeds=2)
 
 
@@ -175,3 +180,15 @@ def test_ablations_in_one_table(oracle, tmp_path):
         claim({"title": "x", "rows": []}, {"title": "y", "rows": []})
     with pytest.raises(ValueError, match="holds no metrics"):
         read_metrics(tmp_path)
+
+
+def test_the_table_of_the_docs_is_what_its_metrics_say(tmp_path, monkeypatch):
+    file = ROOT / "docs" / "ablations.md"
+    command = re.search(r"^python evaluate.py what=ablations .*$", file.read_text(), re.M)[0]
+    words = OmegaConf.from_dotlist(shlex.split(command)[2:])
+    (tmp_path / "ablations.md").write_text(file.read_text())
+    monkeypatch.chdir(ROOT)
+    assert write_ablations(words.runs, tmp_path / "ablations.md", command=command) == file.read_text()
+    runs = [read_metrics(run) for run in words.runs]
+    assert {run["title"] for run in runs} >= {"moa", "moa_kept_context", "single_branch"}
+    assert all(run["settings"]["people"] >= 150 for run in runs)
