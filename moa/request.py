@@ -69,6 +69,7 @@ class Request:
     guidance: float
     seed: int
     count: int
+    retries: int
     batch_size: int | None
     height: int | None
     width: int | None
@@ -89,7 +90,7 @@ class Request:
         for name in ("adapters", "subjects", "morph", "nouns", "routing", "scales"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name}={getattr(self, name)!r} is a {kind(getattr(self, name))}; give it by name, as in {name}.alice=...")
-        whole("steps", self.steps, 1, 1000), whole("stages", self.stages, 2, 100), whole("count", self.count, 1, 10_000), whole("seed", self.seed, 0, 2**63 - 1)
+        whole("steps", self.steps, 1, 1000), whole("stages", self.stages, 2, 100), whole("count", self.count, 1, 10_000), whole("retries", self.retries, 0, 100), whole("seed", self.seed, 0, 2**63 - 1)
         number("guidance", self.guidance, 0, 100), number("scale", self.scale, 0, 1)
         for name in ("height", "width"):
             if getattr(self, name) is not None:
@@ -116,7 +117,7 @@ class Request:
 
     def record(self) -> dict:
         """What a saved picture remembers."""
-        return {name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "overlay", "layers")}
+        return {name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "retries", "overlay", "layers")}
 
     def pictures(self) -> dict[str, list[Image.Image] | Path]:
         """Every subject's pictures, read; or the path of its saved embedding.
@@ -196,6 +197,8 @@ def _agree(request: Request) -> None:
             raise ValueError(f"subjects.{name} has {here} pictures and morph.{name} has {there}; give both the same number.")
     if request.layers and (request.morph or not request.subjects):
         raise ValueError("layers=true shows where one picture's subjects were drawn; give it with a prompt and subjects, and without morph.")
+    if request.retries and (request.morph or not request.subjects):
+        raise ValueError(f"retries={request.retries} draws a picture again in which a subject may be missing; give it with a prompt and subjects, and without morph.")
     for name in request.scales:
         if name not in request.subjects and name not in request.adapters:
             known = ", ".join([*request.subjects, *request.adapters]) or "none"

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from moa.cli import CONF
-from moa.drawing import title
+from moa.drawing.sheets import title
 from moa.picture_files import read_settings
 from moa.request import Request, read_request
 
@@ -157,7 +157,7 @@ def test_a_saved_subject_turns_into_another(infer, people, tmp_path):
 
 
 def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):
-    import moa.drawing as drawing
+    from moa.drawing import pictures as drawing
 
     shown, make = [], drawing.layer_sheet
     monkeypatch.setattr(drawing, "layer_sheet", lambda routing, expert, *, name, row: shown.append((len(routing), expert, name, row)) or make(routing, expert, name=name, row=row))
@@ -166,6 +166,33 @@ def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):
     assert [read_settings(path)["seed"] for path in files] == [0, 0, 1, 1]
     maps = shown[0][0]  # of two steps
     assert shown == [(maps, 1, "people", 0), (maps, 1, "people", 1)] and opened(files[1]).height > maps // 2 * 56
+
+
+def test_a_picture_without_its_subject_is_drawn_again_from_another_seed(infer, monkeypatch, caplog):
+    """Two pictures, of which the second has no subject until its third try."""
+    from moa.drawing import pictures as drawing
+
+    real, calls = drawing.call, []
+
+    def call(pipe, request, prompt, subjects, regions, seeds, names, say):
+        answer, _ = real(pipe, request, prompt, subjects, regions, seeds, names, say)
+        calls.append((list(seeds), list(names)))
+        return answer, {i for i, seed in enumerate(seeds) if seed in (6, 8)}
+
+    monkeypatch.setattr(drawing, "call", call)
+    caplog.set_level("INFO")
+    files = infer(*BOTH, "count=2", "seed=5", "retries=3")
+    assert calls == [([5, 6], ["seed 5", "seed 6"]), ([8], ["seed 8"]), ([10], ["seed 10"])]
+    assert [path.name for path in files] == ["seed_5.png", "seed_5.routing.png", "seed_10.png", "seed_10.routing.png"]
+    assert read_settings(files[2])["seed"] == 10 and read_settings(files[2])["drawn_with"] == [10]
+    assert "note: seed 6 is drawn again as seed 8" in caplog.messages
+
+
+def test_the_last_try_is_kept_and_nothing_is_tried_unasked(infer, caplog):
+    gone = (*BOTH, "routing.alice=[0,0,1,1]", "overlay=false")
+    assert [path.name for path in infer(*gone, "count=2", "retries=1")] == ["seed_2.png", "seed_3.png"]
+    assert sum("<alice> got" in line for line in caplog.messages) == 4
+    assert [path.name for path in infer(*gone)] == ["seed_0.png"]
 
 
 def test_without_arguments_a_sheet_of_the_examples_is_drawn(infer, people, tmp_path):
