@@ -190,5 +190,5 @@ def test_the_table_of_the_docs_is_what_its_metrics_say(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert write_ablations(words.runs, tmp_path / "ablations.md", command=command) == file.read_text()
     runs = [read_metrics(run) for run in words.runs]
-    assert {run["title"] for run in runs} >= {"moa", "moa_kept_context", "single_branch"}
+    assert {run["title"] for run in runs} >= {"moa", "moa_kept_context", "single_branch", "no_router_loss", "no_space_time", "cross_only", "constant_router"}
     assert all(run["settings"]["people"] >= 150 for run in runs)
