@@ -71,7 +71,9 @@ def main() -> None:
         unet = UNet2DConditionModel(**SHAPES[arguments.shape]).to(dtype).eval().requires_grad_(False)
     call = make_call(unet, arguments.size or unet.config.sample_size, device, dtype)
     size = call["sample"].shape[-1]
-    print(f"{arguments.shape} on {device}, {arguments.dtype}, latents {size} x {size}, batch 2 (guidance), {torch.get_num_threads()} threads")
+    print(
+        f"{arguments.shape} on {device}, {arguments.dtype}, latents {size} x {size}, batch 2 (guidance), {torch.get_num_threads()} threads"
+    )
     print(f"{'':22}{'time':>8}{'flops':>8}{'peak':>8}{'added weights':>16}")
     base = measure_once(lambda: unet(**call), device)
     for name, option in OPTIONS.items():

@@ -91,7 +91,11 @@ def writable_folder(path: str | Path, *, needed: int = 16 * MEGABYTE, setting: s
             file.write(b"moa")
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise ValueError(f"Nothing can be written to the folder {str(path)!r} ({error.strerror or error}); give another with {setting}=.") from None
+        raise ValueError(
+            f"Nothing can be written to the folder {str(path)!r} ({error.strerror or error}); give another with {setting}=."
+        ) from None
     if free < needed:
-        raise ValueError(f"The disk of {str(path)!r} has {free // MEGABYTE} MB left, and {needed // MEGABYTE} are needed; make room, or give another folder with {setting}=.")
+        raise ValueError(
+            f"The disk of {str(path)!r} has {free // MEGABYTE} MB left, and {needed // MEGABYTE} are needed; make room, or give another folder with {setting}=."
+        )
     return folder

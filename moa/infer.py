@@ -13,15 +13,27 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from moa.cli import CONF, choices, plain_errors, show_log, writable_folder
+from moa.inputs import examples_of
 from moa.overrides import rewrite
 from moa.places import find_model
-from moa.request import Request, examples_of, read_request
+from moa.request import Request, read_request
 
 log = logging.getLogger("moa.infer")
 
 SETTINGS = (*(field.name for field in fields(Request)), "hydra")
 GROUPS = ("subjects", "morph", "nouns", "routing", "scales", "adapters")
-TEXT = ("prompt", "negative_prompt", "prior.path", "out", "showcase.examples", "subjects.*", "morph.*", "nouns.*", "routing.*", "adapters.*")
+TEXT = (
+    "prompt",
+    "negative_prompt",
+    "prior.path",
+    "out",
+    "showcase.examples",
+    "subjects.*",
+    "morph.*",
+    "nouns.*",
+    "routing.*",
+    "adapters.*",
+)
 LISTS = ("subjects.*", "morph.*", "routing.*")
 
 
@@ -60,7 +72,9 @@ def showcase_folder(request: Request) -> Path:
     """
     first = next((path for path in request.adapters.values() if path), None)
     if first is None:
-        raise ValueError("There is no prompt and no adapter, so there is nothing to show; give a prompt=, or adapters.people=models/tiny-people.")
+        raise ValueError(
+            "There is no prompt and no adapter, so there is nothing to show; give a prompt=, or adapters.people=models/tiny-people."
+        )
     return Path(request.showcase.examples or Path(find_model(first)) / "examples").expanduser()
 
 

@@ -10,7 +10,10 @@ QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 ONE_QUOTED = re.compile(QUOTED, re.DOTALL)
 MANY_QUOTED = re.compile(rf"{QUOTED}(\s*,\s*{QUOTED})+", re.DOTALL)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-TAKES_A_WORD = frozenset(["--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i", "--experimental-rerun"])
+TAKES_A_WORD = frozenset(
+    ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn")
+    + ("--config-dir", "-cd", "--info", "-i", "--experimental-rerun")
+)
 SWEEPING = frozenset(("-m", "--multirun"))
 
 
@@ -53,13 +56,19 @@ def _fits(key: str, patterns: Collection[str]) -> bool:
 
 def _check(word: str, key: str, equals: bool, groups: Collection[str], known: Collection[str]) -> None:
     if not equals:
-        raise ValueError(f"{word!r} is no setting; write name=value, with quotes around all of it where it holds spaces: \"prompt=<alice> in the snow\".")
+        raise ValueError(
+            f'{word!r} is no setting; write name=value, with quotes around all of it where it holds spaces: "prompt=<alice> in the snow".'
+        )
     group, dot, name = key.partition(".")
     if dot and group in groups and not NAME.fullmatch(name):
-        raise ValueError(f"The name {name!r} in {word!r} cannot stand on the command line; use letters a-z, digits, - and _, as in {group}.alice=...")
+        raise ValueError(
+            f"The name {name!r} in {word!r} cannot stand on the command line; use letters a-z, digits, - and _, as in {group}.alice=..."
+        )
     if known and group.partition("@")[0].partition("/")[0] not in known:
         near = get_close_matches(group, known, n=1)
-        raise ValueError(f"There is no setting {group!r} (in {word!r}); {f'did you mean {near[0]}=? All' if near else 'all'} of them: {', '.join(known)}.")
+        raise ValueError(
+            f"There is no setting {group!r} (in {word!r}); {f'did you mean {near[0]}=? All' if near else 'all'} of them: {', '.join(known)}."
+        )
 
 
 def _value(value: str, lists: bool, sweep: bool) -> str:

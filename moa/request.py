@@ -5,14 +5,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from moa.data.images import load_image, load_mask
+from moa.inputs import EMBEDDING, read_region, read_subject
 from moa.prompt.placeholders import names_in
 from moa.values import kind, number, one_of, side, text, texts, whole
 
 DTYPES = ("float32", "float16", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-EMBEDDING = ".safetensors"
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +29,9 @@ class Showcase:
             text("showcase.examples", self.examples)
         for prompt, names in [(p, {"a"}) for p in self.scenes] + [(p, {"a", "b"}) for p in self.pairs]:
             if set(names_in(prompt)) != names:
-                raise ValueError(f"showcase has the prompt {prompt!r}; it must name {' and '.join(f'<{n}>' for n in sorted(names))}, and no one else.")
+                raise ValueError(
+                    f"showcase has the prompt {prompt!r}; it must name {' and '.join(f'<{n}>' for n in sorted(names))}, and no one else."
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,16 @@ class Request:
                 text(name, getattr(self, name), empty=name == "negative_prompt")
         for name in ("adapters", "subjects", "morph", "nouns", "routing", "scales"):
             if not isinstance(getattr(self, name), dict):
-                raise ValueError(f"{name}={getattr(self, name)!r} is a {kind(getattr(self, name))}; give it by name, as in {name}.alice=...")
-        whole("steps", self.steps, 1, 1000), whole("stages", self.stages, 2, 100), whole("count", self.count, 1, 10_000), whole("retries", self.retries, 0, 100), whole("seed", self.seed, 0, 2**63 - 1)
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is a {kind(getattr(self, name))}; give it by name, as in {name}.alice=..."
+                )
+        (
+            whole("steps", self.steps, 1, 1000),
+            whole("stages", self.stages, 2, 100),
+            whole("count", self.count, 1, 10_000),
+            whole("retries", self.retries, 0, 100),
+            whole("seed", self.seed, 0, 2**63 - 1),
+        )
         number("guidance", self.guidance, 0, 100), number("scale", self.scale, 0, 1)
         for name in ("height", "width"):
             if getattr(self, name) is not None:
@@ -117,28 +125,30 @@ class Request:
 
     def record(self) -> dict:
         """What a saved picture remembers."""
-        return {name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "retries", "overlay", "layers")}
+        return {
+            name: value for name, value in asdict(self).items() if name not in ("out", "showcase", "count", "retries", "overlay", "layers")
+        }
 
     def pictures(self) -> dict[str, list[Image.Image] | Path]:
         """Every subject's pictures, read; or the path of its saved embedding.
 
         Errors: ValueError naming the subject for a picture that cannot be read, or none.
         """
-        return {name: _subject(f"subjects.{name}", value) for name, value in self.subjects.items()}
+        return {name: read_subject(f"subjects.{name}", value) for name, value in self.subjects.items()}
 
     def targets(self) -> dict[str, list[Image.Image] | Path]:
         """The same of those that subjects turn into.
 
         Errors: ValueError as `pictures`.
         """
-        return {name: _subject(f"morph.{name}", value) for name, value in self.morph.items()}
+        return {name: read_subject(f"morph.{name}", value) for name, value in self.morph.items()}
 
     def regions(self) -> dict[str, Image.Image | list[float]]:
         """Every region given: masks, read, and boxes.
 
         Errors: ValueError naming the subject for what is neither.
         """
-        return {name: _region(f"routing.{name}", value) for name, value in self.routing.items()}
+        return {name: read_region(f"routing.{name}", value) for name, value in self.routing.items()}
 
 
 def read_request(values: dict) -> Request:
@@ -149,23 +159,16 @@ def read_request(values: dict) -> Request:
     parts = {"prior": Model, "showcase": Showcase}
     for name in parts:
         if not isinstance(values.get(name), dict):
-            raise ValueError(f"{name}={values.get(name)!r} is a {kind(values.get(name))}; set its parts, as in {name}.{fields(parts[name])[0].name}=...")
+            raise ValueError(
+                f"{name}={values.get(name)!r} is a {kind(values.get(name))}; set its parts, as in {name}.{fields(parts[name])[0].name}=..."
+            )
     try:
         made = {name: part(**{k: v for k, v in values[name].items() if k != "_target_"}) for name, part in parts.items()}
         return Request(**values | made)
     except TypeError as error:
-        raise ValueError(f"The settings are not those of conf/infer.yaml: {error}. Take it as it is shipped and change values only.") from None
-
-
-def examples_of(folder: str | Path) -> dict[str, Path]:
-    """The example subjects of an adapter: its pictures by name.
-
-    Errors: ValueError for fewer than two.
-    """
-    found = {path.stem: path for path in sorted(Path(folder).glob("*")) if path.suffix.lower() in PICTURES}
-    if len(found) < 2:
-        raise ValueError(f"The showcase needs two example pictures or more in {str(folder)!r}, which has {len(found)}; set showcase.examples= to a folder of pictures, or give a prompt=.")
-    return found
+        raise ValueError(
+            f"The settings are not those of conf/infer.yaml: {error}. Take it as it is shipped and change values only."
+        ) from None
 
 
 def _window(value) -> None:
@@ -181,59 +184,39 @@ def _agree(request: Request) -> None:
     """ValueError where settings do not go together: subjects and prompt, names and subjects."""
     if request.prompt is None:
         if request.subjects:
-            raise ValueError(f"Subjects are given ({', '.join(request.subjects)}), but no prompt; add \"prompt=<{next(iter(request.subjects))}> in the snow\".")
+            raise ValueError(
+                f'Subjects are given ({", ".join(request.subjects)}), but no prompt; add "prompt=<{next(iter(request.subjects))}> in the snow".'
+            )
     else:
         for name in request.subjects:
             if name not in names_in(request.prompt):
-                raise ValueError(f"The subject {name!r} does not occur in the prompt {request.prompt!r}; write <{name}> where it belongs, or leave subjects.{name}= out.")
+                raise ValueError(
+                    f"The subject {name!r} does not occur in the prompt {request.prompt!r}; write <{name}> where it belongs, or leave subjects.{name}= out."
+                )
     for group in ("morph", "nouns", "routing"):
         for name in getattr(request, group):
             if name not in request.subjects:
-                raise ValueError(f"{group}.{name} is about {name!r}, who is not among the subjects ({', '.join(request.subjects) or 'none'}); add subjects.{name}= or leave it out.")
+                raise ValueError(
+                    f"{group}.{name} is about {name!r}, who is not among the subjects ({', '.join(request.subjects) or 'none'}); add subjects.{name}= or leave it out."
+                )
     for name, value in request.morph.items():
         ends = (request.subjects[name], value)
         here, there = (len(end) if isinstance(end, list) else 1 for end in ends)
         if here != there and not any(isinstance(end, str) and end.endswith(EMBEDDING) for end in ends):
             raise ValueError(f"subjects.{name} has {here} pictures and morph.{name} has {there}; give both the same number.")
     if request.layers and (request.morph or not request.subjects):
-        raise ValueError("layers=true shows where one picture's subjects were drawn; give it with a prompt and subjects, and without morph.")
+        raise ValueError(
+            "layers=true shows where one picture's subjects were drawn; give it with a prompt and subjects, and without morph."
+        )
     if request.retries and (request.morph or not request.subjects):
-        raise ValueError(f"retries={request.retries} draws a picture again in which a subject may be missing; give it with a prompt and subjects, and without morph.")
+        raise ValueError(
+            f"retries={request.retries} draws a picture again in which a subject may be missing; give it with a prompt and subjects, and without morph."
+        )
     for name in request.scales:
         if name not in request.subjects and name not in request.adapters:
             known = ", ".join([*request.subjects, *request.adapters]) or "none"
             raise ValueError(f"scales.{name} is neither a subject nor an adapter; known are {known}.")
     if request.subjects and not any(request.adapters.values()):
-        raise ValueError("Subjects are given, but every adapter is left out; set adapters.people= to a trained adapter, such as models/tiny-people.")
-
-
-def _subject(name: str, value) -> list[Image.Image] | Path:
-    paths = value if isinstance(value, list) else [value]
-    if not paths:
-        raise ValueError(f"{name} is an empty list; give one picture or more, as in {name}=[a.png,b.png].")
-    for i, path in enumerate(paths):
-        text(name if len(paths) == 1 else f"{name}[{i}]", path)
-    places = [Path(path).expanduser() for path in paths]
-    if len(places) == 1 and places[0].suffix == EMBEDDING:
-        if not places[0].is_file():
-            raise ValueError(f"{name}: there is no file at {str(places[0])!r}; check the path.")
-        return places[0]
-    return [_named(name, load_image, place) for place in places]
-
-
-def _region(name: str, value) -> Image.Image | list[float]:
-    if isinstance(value, list):
-        if len(value) != 4:
-            raise ValueError(f"{name}={value!r} has {len(value)} numbers; a box has four: [left,top,right,bottom] in pixels.")
-        for i, edge in enumerate(("left", "top", "right", "bottom")):
-            number(f"{name}'s {edge}", value[i], 0, 8192)
-        return value
-    text(name, value)
-    return _named(name, load_mask, Path(value).expanduser())
-
-
-def _named(name: str, read, path: Path):
-    try:
-        return read(path)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(
+            "Subjects are given, but every adapter is left out; set adapters.people= to a trained adapter, such as models/tiny-people."
+        )

@@ -83,7 +83,9 @@ def follow(reports: Iterable[Report], steps: int | None, minutes: float | None) 
     shape = "{l_bar}{bar}| " + ("{n:.1f}/{total:g} min" if steps is None else "{n}/{total} steps") + " [{elapsed}<{remaining}{postfix}]"
     with tqdm(total=total, bar_format=shape, disable=None if PartialState().is_main_process else True) as bar:
         for report in reports:
-            bar.set_postfix(step=report.step, loss=f"{report.loss:.4f}", **{name: f"{value:.3g}" for name, value in report.parts.items()}, refresh=False)
+            bar.set_postfix(
+                step=report.step, loss=f"{report.loss:.4f}", **{name: f"{value:.3g}" for name, value in report.parts.items()}, refresh=False
+            )
             bar.update(min(report.minutes if steps is None else report.step, total) - bar.n)
 
 

@@ -42,7 +42,9 @@ def side(name: str, value) -> None:
     """ValueError unless the value can be a picture's side."""
     whole(name, value, 8, 8192)
     if value % 8:
-        raise ValueError(f"{name}={value} is no multiple of 8, which the autoencoder works in; give {value // 8 * 8} or {value // 8 * 8 + 8}.")
+        raise ValueError(
+            f"{name}={value} is no multiple of 8, which the autoencoder works in; give {value // 8 * 8} or {value // 8 * 8 + 8}."
+        )
 
 
 def one_of(name: str, value, allowed: tuple[str, ...]) -> None:

@@ -8,7 +8,16 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from jaxtyping import install_import_hook
 
 if os.environ.get("MOA_TYPECHECK", "1") == "1":
-    CHECKED = ["moa.diffusion", "moa.losses", "moa.where", "moa.prompt", "moa.data.world", "moa.data.examples", "moa.data.images", "moa.prior"]
+    CHECKED = [
+        "moa.diffusion",
+        "moa.losses",
+        "moa.where",
+        "moa.prompt",
+        "moa.data.world",
+        "moa.data.examples",
+        "moa.data.images",
+        "moa.prior",
+    ]
     CHECKED += [f"moa.training.{name}" for name in ("cpu", "ema", "latents", "numbers", "order", "subject_batch")]
     CHECKED += [f"moa.training.objectives.{name}" for name in ("autoencoder", "clip", "encoder", "moa", "prior")]
     _hook = install_import_hook(CHECKED, "beartype.beartype")

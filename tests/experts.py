@@ -15,7 +15,18 @@ from families import make_unet, unet_call
 IMAGE_WIDTH = 24
 
 
-def make_adapter(unet: nn.Module, *, trained: bool = True, seed: int = 1, router=MLPRouter, tokens: int = 1, layers="all", branch="full", share_out=False, space_time=True) -> MoAAdapter:
+def make_adapter(
+    unet: nn.Module,
+    *,
+    trained: bool = True,
+    seed: int = 1,
+    router=MLPRouter,
+    tokens: int = 1,
+    layers="all",
+    branch="full",
+    share_out=False,
+    space_time=True,
+) -> MoAAdapter:
     """An adapter for a UNet; `trained` fills every matrix with noise, so that it changes the picture."""
     torch.manual_seed(seed)
     adapter = MoAAdapter.for_unet(

@@ -22,7 +22,29 @@ from transformers import (
 
 from moa.training.tokenizer import train_tokenizer
 
-WORDS = ["a", "person", "and", "the", "dog", "in", "snow", "at", "night", "with", "red", "hair", "wearing", "green", "hoodie", "robot", "left", "of", "behind", "by", "sea"]
+WORDS = [
+    "a",
+    "person",
+    "and",
+    "the",
+    "dog",
+    "in",
+    "snow",
+    "at",
+    "night",
+    "with",
+    "red",
+    "hair",
+    "wearing",
+    "green",
+    "hoodie",
+    "robot",
+    "left",
+    "of",
+    "behind",
+    "by",
+    "sea",
+]
 LEVELS = dict(
     sample_size=8,
     block_out_channels=(32, 64),
@@ -97,7 +119,10 @@ def make_pipeline(family: str, seed: int = 0):
         )  # fmt: skip
         return StableDiffusionXLPipeline(**parts)
     prediction = "v_prediction" if family == "sd21" else "epsilon"
-    parts |= dict(text_encoder=_text_encoder(UNETS[family]["cross_attention_dim"], len(tokenizer)), scheduler=DDIMScheduler(prediction_type=prediction, steps_offset=1, clip_sample=False))
+    parts |= dict(
+        text_encoder=_text_encoder(UNETS[family]["cross_attention_dim"], len(tokenizer)),
+        scheduler=DDIMScheduler(prediction_type=prediction, steps_offset=1, clip_sample=False),
+    )
     return StableDiffusionPipeline(**parts, safety_checker=None, requires_safety_checker=False)
 
 

@@ -110,7 +110,9 @@ def test_locality(printed, monkeypatch):
 def test_world(printed, monkeypatch):
     """A small world, read without the workers, which every platform takes its time to start."""
     module = script("world")
-    monkeypatch.setattr(module, "World", partial(module.World, size=32, identities=1, looks=2, kinds=("person",), count=(1,), weights=(1.0,)))
+    monkeypatch.setattr(
+        module, "World", partial(module.World, size=32, identities=1, looks=2, kinds=("person",), count=(1,), weights=(1.0,))
+    )
     monkeypatch.setattr(module, "DataLoader", lambda world, num_workers, **rest: DataLoader(world, **rest))
     module.main(17)
     printed(*(f"references {references} workers {workers} cold N/s warm N/s ratio N" for references in (0, 1) for workers in (1, 2)))

@@ -17,9 +17,29 @@ from moa.training_run import run
 from moa.where import MoAAdapter
 from moa.where.router import ROUTERS, Router
 
-SMALL = ["train.batch_size=2", "train.max_minutes=null", "train.steps=2", "train.warmup_steps=1", "train.validate_every_minutes=null", "train.cpu=true", "train.precision=no"]
+SMALL = [
+    "train.batch_size=2",
+    "train.max_minutes=null",
+    "train.steps=2",
+    "train.warmup_steps=1",
+    "train.validate_every_minutes=null",
+    "train.cpu=true",
+    "train.precision=no",
+]
 MOA = ["data.size=32", "validation.size=32", "where.fusion_width=32", "objective.previews=1"]
-MOA_EXPERIMENTS = ["single_branch", "single_branch_kept", "constant_router", "no_router_loss", "no_space_time", "no_position", "picture_background", "inner_routing", "paper_losses", "cross_only", "tiny_people"]
+MOA_EXPERIMENTS = [
+    "single_branch",
+    "single_branch_kept",
+    "constant_router",
+    "no_router_loss",
+    "no_space_time",
+    "no_position",
+    "picture_background",
+    "inner_routing",
+    "paper_losses",
+    "cross_only",
+    "tiny_people",
+]
 BANK = ["data.path={out}/train.npy", "data.count=8", "objective.validation.path={out}/validation.npy", "objective.validation.count=8"]
 PRIOR_EXPERIMENTS = {  # in the order in which one needs the other
     "tiny_clip": [*BANK, "objective.text_width=16", "objective.text_layers=1", "objective.image_width=16", "objective.image_layers=1", "objective.head_width=8", "objective.projection=16", "objective.vocabulary=600"],
@@ -34,7 +54,12 @@ PRIOR_EXPERIMENTS = {  # in the order in which one needs the other
     "tiny_encoder": ["data.path={out}/references", "data.count=8", "objective.validation.path={out}/references_validation", "objective.validation.count=8", "objective.encoder.widths=[8,8,8,8]"],
     "reader": ["data.path={out}/read", "data.count=8", "objective.validation.path={out}/read_validation", "objective.validation.count=8"],
 }  # fmt: skip
-CHOICES = [f"{group}={path.stem}" for group in ("router", "subject") for path in sorted((CONF / group).glob("*.yaml")) if path.stem not in ("folder", "people", "mlp")]
+CHOICES = [
+    f"{group}={path.stem}"
+    for group in ("router", "subject")
+    for path in sorted((CONF / group).glob("*.yaml"))
+    if path.stem not in ("folder", "people", "mlp")
+]
 
 
 def names(group: str) -> list[str]:
@@ -102,7 +127,16 @@ def test_experiments_compose(experiment):
 @pytest.mark.parametrize("experiment", MOA_EXPERIMENTS)
 def test_experiments_take_two_steps(experiment, model_folder, tmp_path):
     out = tmp_path / "run"
-    run(composed(f"experiment={experiment}", f"prior.path={model_folder('sd15')}", f"out={out}", f"train.export={tmp_path / 'adapter'}", *SMALL, *MOA))
+    run(
+        composed(
+            f"experiment={experiment}",
+            f"prior.path={model_folder('sd15')}",
+            f"out={out}",
+            f"train.export={tmp_path / 'adapter'}",
+            *SMALL,
+            *MOA,
+        )
+    )
     assert (tmp_path / "adapter" / "moa_adapter.safetensors").is_file()
     assert (out / "metrics.json").is_file() and list((out / "sheets").glob("*.png")) and (out / "config.yaml").is_file()
 
@@ -110,7 +144,13 @@ def test_experiments_take_two_steps(experiment, model_folder, tmp_path):
 def test_the_experiments_of_the_prior_take_two_steps_each_on_what_the_others_made(tmp_path):
     for experiment, changes in PRIOR_EXPERIMENTS.items():
         out = tmp_path / experiment
-        words = [f"experiment={experiment}", f"out={out}", f"train.export={out}/export", *SMALL, *(word.format(out=tmp_path) for word in changes)]
+        words = [
+            f"experiment={experiment}",
+            f"out={out}",
+            f"train.export={out}/export",
+            *SMALL,
+            *(word.format(out=tmp_path) for word in changes),
+        ]
         run(composed(*words))
         assert json.loads((out / "metrics.json").read_text())["step"] == 2, experiment
     drawn = StableDiffusionPipeline.from_pretrained(tmp_path / "tiny_prior" / "export")("a person", num_inference_steps=1)

@@ -24,7 +24,9 @@ def test_a_device_that_is_not_here(monkeypatch, name):
         find_device(name)
 
 
-@pytest.mark.parametrize(("can", "chosen"), [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "no"), ({}, "no")])
+@pytest.mark.parametrize(
+    ("can", "chosen"), [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "no"), ({}, "no")]
+)
 def test_auto_precision_on_a_processor(monkeypatch, can, chosen):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can, raising=False)
     assert find_precision("auto", torch.device("cpu")) == chosen

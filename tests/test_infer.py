@@ -68,7 +68,9 @@ def test_pictures_drawn_one_by_one_are_those_drawn_together(infer, caplog):
         assert np.abs(pixels(one).astype(int) - pixels(other)).max() <= 1
 
 
-@pytest.mark.parametrize(("sizes", "together"), [({}, 4), ({"height": 512, "width": 256}, 2), ({"height": 1024, "width": 1024}, 1), ({"batch_size": 5}, 5)])
+@pytest.mark.parametrize(
+    ("sizes", "together"), [({}, 4), ({"height": 512, "width": 256}, 2), ({"height": 1024, "width": 1024}, 1), ({"batch_size": 5}, 5)]
+)
 def test_small_pictures_are_drawn_together(sizes, together):
     values = OmegaConf.to_container(OmegaConf.load(CONF / "infer.yaml"))
     values = {name: value for name, value in values.items() if name not in ("defaults", "hydra")} | sizes
@@ -160,7 +162,11 @@ def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):
     from moa.drawing import pictures as drawing
 
     shown, make = [], drawing.layer_sheet
-    monkeypatch.setattr(drawing, "layer_sheet", lambda routing, expert, *, name, row: shown.append((len(routing), expert, name, row)) or make(routing, expert, name=name, row=row))
+    monkeypatch.setattr(
+        drawing,
+        "layer_sheet",
+        lambda routing, expert, *, name, row: shown.append((len(routing), expert, name, row)) or make(routing, expert, name=name, row=row),
+    )
     files = infer(*BOTH, "layers=true", "overlay=false", "count=2")
     assert [path.name for path in files] == ["seed_0.png", "seed_0.layers.png", "seed_1.png", "seed_1.layers.png"]
     assert [read_settings(path)["seed"] for path in files] == [0, 0, 1, 1]

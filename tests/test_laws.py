@@ -300,7 +300,13 @@ def test_a_mounted_unet_is_a_denoiser(family):
     assert isinstance(scene.unet, Denoiser)
     assert isinstance(scene.unet, type(make_unet(family)))
     with scene.unet.moa.subjects(one_subject()), torch.no_grad():
-        as_tuple = scene.unet(scene.call["sample"], scene.call["timestep"], scene.call["encoder_hidden_states"], added_cond_kwargs=scene.call.get("added_cond_kwargs"), return_dict=False)
+        as_tuple = scene.unet(
+            scene.call["sample"],
+            scene.call["timestep"],
+            scene.call["encoder_hidden_states"],
+            added_cond_kwargs=scene.call.get("added_cond_kwargs"),
+            return_dict=False,
+        )
     assert torch.equal(as_tuple[0], scene.answer(one_subject()))
 
 

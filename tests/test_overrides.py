@@ -53,7 +53,10 @@ def test_free_text_arrives_as_typed(key, prompt):
 
 
 def test_random_text_arrives_as_typed():
-    rng, letters = random.Random(0), ["a", "é", " ", '"', "'", "\\", "$", "${", "}", "(", ")", "[", "]", ",", "=", ":", "<", ">", "\n", "\\\\", '\\"']
+    rng, letters = (
+        random.Random(0),
+        ["a", "é", " ", '"', "'", "\\", "$", "${", "}", "(", ")", "[", "]", ",", "=", ":", "<", ">", "\n", "\\\\", '\\"'],
+    )
     for _ in range(300):
         text = "".join(rng.choices(letters, k=rng.randint(0, 8)))
         assert read("prompt=" + quote(text)) == text

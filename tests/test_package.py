@@ -7,6 +7,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -61,7 +63,14 @@ def test_a_wheel_runs_and_finds_the_embedded_models_and_configurations(tmp_path)
     )
     printed = python(code, tmp_path, site)
     assert str(site) in printed and "True True" in printed and "MoAStableDiffusionPipeline people" in printed
-    helped = subprocess.run([sys.executable, "-m", "moa.train", "--cfg", "job"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=300)
+    helped = subprocess.run(
+        [sys.executable, "-m", "moa.train", "--cfg", "job"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert "moa.training.loop.train" in helped.stdout, helped.stderr
 
 
@@ -70,9 +79,10 @@ def test_the_layers_import_downwards_only():
     assert done.returncode == 0, done.stdout
 
 
-def test_the_linter_is_content():
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout
+@pytest.mark.parametrize("command", [["check", "."], ["format", "--check", "."]], ids=["linter", "formatter"])
+def test_ruff_is_content(command: list[str]):
+    done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_no_file_is_too_large_to_travel():

@@ -22,7 +22,15 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 BY_CI = ("python3 -m venv", "pip install", "pytest")
 PAGE = "python -m moa.demo"  # runs until Ctrl-C, so it has a test of its own
 SHORT = {
-    "train.py": ["train.steps=2", "train.max_minutes=null", "train.batch_size=2", "train.validate_every_minutes=null", "objective.previews=1", "data.size=64", "validation.size=64"],
+    "train.py": [
+        "train.steps=2",
+        "train.max_minutes=null",
+        "train.batch_size=2",
+        "train.validate_every_minutes=null",
+        "objective.previews=1",
+        "data.size=64",
+        "validation.size=64",
+    ],
     "infer.py": ["steps=2"],
     "evaluate.py": ["people=8", "pairs=2", "diverse=1", "seeds=2", "steps=2"],
 }
@@ -35,7 +43,11 @@ def commands() -> list[str]:
 def shortened(line: str, folder: Path, small_model: str) -> list[str]:
     """The command with its work cut down, its output in `folder`, and hub models replaced by a small one of their family."""
     words = shlex.split(line)
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"] if words[:2] == ["accelerate", "launch"] else [sys.executable]
+    launcher = (
+        [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+        if words[:2] == ["accelerate", "launch"]
+        else [sys.executable]
+    )
     words = words[2:] if words[0] == "accelerate" else words[1:]
     script = words[0]
     words = [f"prior.path={small_model}" if word == "prior=sd15" else word for word in words]

@@ -61,7 +61,11 @@ def test_an_experiment_opens_with_its_command(experiment: str) -> None:
 
 def test_paths_are_taken_as_typed(bank: Path, tmp_path: Path) -> None:
     out = tmp_path / "my run (1), first"
-    done = subprocess.run([sys.executable, "-m", "moa.train", *small(bank), f"out={out}", f"train.export={tmp_path / 'vae'}", "train.steps=1"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "moa.train", *small(bank), f"out={out}", f"train.export={tmp_path / 'vae'}", "train.steps=1"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert (out / "metrics.jsonl").exists()
 
@@ -143,12 +147,16 @@ def test_an_export_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="is a file; give a folder"):
         check_export(str(tmp_path / "file"))
-    with pytest.raises(ValueError, match=r"train.export='/proc/moa/x' cannot be made: Nothing can be written .* give another with train.export="):
+    with pytest.raises(
+        ValueError, match=r"train.export='/proc/moa/x' cannot be made: Nothing can be written .* give another with train.export="
+    ):
         check_export("/proc/moa/x")
 
 
 @pytest.mark.parametrize(("steps", "minutes", "shown"), [(4, None, "2/4 steps"), (None, 8.0, "3.0/8 min")])
-def test_the_progress_bar_knows_the_end(monkeypatch: pytest.MonkeyPatch, capsys, steps: int | None, minutes: float | None, shown: str) -> None:
+def test_the_progress_bar_knows_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys, steps: int | None, minutes: float | None, shown: str
+) -> None:
     monkeypatch.setattr(training_run, "tqdm", partial(tqdm, mininterval=0, miniters=0))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     follow((Report(step, 0.5, {"router": 0.25}, 1e-3, 1.0, 8.0, 1.5 * step) for step in (1, 2)), steps, minutes)
@@ -172,7 +180,9 @@ def test_the_progress_bar_knows_the_end(monkeypatch: pytest.MonkeyPatch, capsys,
     ],
 )
 def test_the_command_ends_in_one_paragraph(bank: Path, tmp_path: Path, override: str, message: str) -> None:
-    words = [word for word in [*small(bank), f"out={tmp_path / 'out'}", "train.steps=1"] if word.partition("=")[0] != override.partition("=")[0]]
+    words = [
+        word for word in [*small(bank), f"out={tmp_path / 'out'}", "train.steps=1"] if word.partition("=")[0] != override.partition("=")[0]
+    ]
     words = words[1:] + [override] if override.startswith("experiment=") else [*words, override]
     done = subprocess.run([sys.executable, "-m", "moa.train", *words], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr and message in done.stderr

@@ -54,7 +54,9 @@ class FolderSubjects(Dataset[SubjectExample]):
         if not isinstance(noun, str) or not noun.strip():
             raise ValueError(f"noun={noun!r} is no class noun; say what the subject is in a word or two, such as noun=dog.")
         if fit not in ("crop", "whole"):
-            raise ValueError(f"fit={fit!r} is unknown; choose 'crop' (a square around the subject) or 'whole' (all of it, with white bars).")
+            raise ValueError(
+                f"fit={fit!r} is unknown; choose 'crop' (a square around the subject) or 'whole' (all of it, with white bars)."
+            )
         if size < 16 or references < 1:
             raise ValueError(f"size={size} and references={references} cannot be used; give at least 16 pixels and 1 reference.")
         for prompt in prompts:
@@ -121,16 +123,24 @@ def find_subjects(path: Path) -> list[Path]:
     Errors: ValueError for no folder, one without pictures, or pictures both here and in sub-folders.
     """
     if not path.is_dir():
-        what = "is a file; give the folder it is in" if path.exists() else f"does not exist; check the path (it is read from the folder {str(Path.cwd())!r})"
+        what = (
+            "is a file; give the folder it is in"
+            if path.exists()
+            else f"does not exist; check the path (it is read from the folder {str(Path.cwd())!r})"
+        )
         raise ValueError(f"The folder of pictures {str(path)!r} {what}.")
     inside = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.startswith((".", "_"))]
     below = [folder for folder in inside if pictures_in(folder)]
     if pictures_in(path) and below:
-        raise ValueError(f"{str(path)!r} holds pictures and so does its sub-folder {below[0].name!r}; give one subject's folder, or move all pictures into sub-folders, one a subject.")
+        raise ValueError(
+            f"{str(path)!r} holds pictures and so does its sub-folder {below[0].name!r}; give one subject's folder, or move all pictures into sub-folders, one a subject."
+        )
     if pictures_in(path):
         return [path]
     if not below:
-        raise ValueError(f"There are no pictures in {str(path)!r}; put PNG, JPEG or WEBP files of the subject there, or one folder of them a subject.")
+        raise ValueError(
+            f"There are no pictures in {str(path)!r}; put PNG, JPEG or WEBP files of the subject there, or one folder of them a subject."
+        )
     if len(below) < len(inside):
         empty = next(folder for folder in inside if folder not in below)
         raise ValueError(f"There are no pictures in {str(empty)!r}; put some there, or remove it.")

@@ -53,7 +53,9 @@ def find_mask(file: Path, size: tuple[int, int]) -> Image.Image | None:
         return load_mask(file) if has_alpha(file) else None
     mask = load_mask(beside)
     if mask.size != size:
-        raise ValueError(f"{str(beside)!r} has {mask.width} x {mask.height} pixels, its picture {size[0]} x {size[1]}; save the mask at the picture's size.")
+        raise ValueError(
+            f"{str(beside)!r} has {mask.width} x {mask.height} pixels, its picture {size[0]} x {size[1]}; save the mask at the picture's size."
+        )
     return mask
 
 
@@ -71,7 +73,9 @@ def read_text(file: Path) -> str:
 def check_prompt(prompt: str, source: str) -> None:
     """ValueError unless the prompt names the subject exactly once."""
     if not isinstance(prompt, str) or prompt.count(f"<{NAME}>") != 1:
-        raise ValueError(f"{source} {prompt!r} must say <{NAME}> once, where the subject is; write for instance 'a photo of <{NAME}> in the snow'.")
+        raise ValueError(
+            f"{source} {prompt!r} must say <{NAME}> once, where the subject is; write for instance 'a photo of <{NAME}> in the snow'."
+        )
 
 
 # -- geometry: boxes are (left, top, right, bottom) in pixels -----------------------------------------------------------

@@ -12,8 +12,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from moa.cli import CONF, choices, plain_errors, show_log, writable_folder
+from moa.inputs import examples_of
 from moa.places import find_model
-from moa.request import DEVICES, DTYPES, Request, examples_of, read_request
+from moa.request import DEVICES, DTYPES, Request, read_request
 
 log = logging.getLogger("moa.demo")
 
@@ -21,12 +22,16 @@ log = logging.getLogger("moa.demo")
 def flags() -> argparse.ArgumentParser:
     """The flags of the command line."""
     parser = argparse.ArgumentParser(prog="python -m moa.demo", description="A web page to draw subjects in scenes.")
-    parser.add_argument("--prior", default="tiny", help=f"{', '.join(choices('prior'))}, a diffusers folder, or a hub id (default: %(default)s)")
+    parser.add_argument(
+        "--prior", default="tiny", help=f"{', '.join(choices('prior'))}, a diffusers folder, or a hub id (default: %(default)s)"
+    )
     parser.add_argument("--adapter", default="models/tiny-people", help="folder or hub id of an adapter, or none (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", choices=DTYPES, help="number format of the prior (default: %(default)s)")
     parser.add_argument("--device", default="auto", help=f"{', '.join(DEVICES)}, or one by its number, as cuda:1 (default: %(default)s)")
     parser.add_argument("--out", default="outputs/demo", help="folder for the pictures (default: %(default)s)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to answer at; 0.0.0.0 shows the page to the whole network (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to answer at; 0.0.0.0 shows the page to the whole network (default: %(default)s)"
+    )
     parser.add_argument("--port", default=7860, type=int, help="default: %(default)s")
     return parser
 
@@ -37,7 +42,11 @@ def settings_of(prior: str, adapter: str, dtype: str, device: str) -> Request:
     Errors: ValueError as `read_request`.
     """
     values = OmegaConf.to_container(OmegaConf.load(CONF / "infer.yaml"))
-    known = OmegaConf.to_container(OmegaConf.load(CONF / "prior" / f"{prior}.yaml")) if prior in choices("prior") else {"path": prior, "variant": None}
+    known = (
+        OmegaConf.to_container(OmegaConf.load(CONF / "prior" / f"{prior}.yaml"))
+        if prior in choices("prior")
+        else {"path": prior, "variant": None}
+    )
     adapters = {"default": None if adapter == "none" else adapter}
     values |= {"prior": known | {"dtype": dtype}, "adapters": adapters, "device": device}
     return read_request({name: value for name, value in values.items() if name not in ("defaults", "hydra")})
@@ -73,7 +82,7 @@ def main() -> None:
     given = flags().parse_args()
     show_log()
     if find_spec("gradio") is None:
-        raise ValueError("The page needs gradio, which is not installed; install it with: pip install -e \".[demo]\"")
+        raise ValueError('The page needs gradio, which is not installed; install it with: pip install -e ".[demo]"')
     settings = settings_of(given.prior, given.adapter, given.dtype, given.device)
     out, start = writable_folder(given.out, setting="--out "), time.perf_counter()
 
@@ -85,7 +94,13 @@ def main() -> None:
     log.info("%s on %s, ready in %.1f s", settings.prior.path, pipe.device, time.perf_counter() - start)
     found = examples(settings)
     title = f"{settings.prior.path} with {settings.adapters['default'] or 'no adapter'}. Pictures are kept in {given.out}."
-    page = build(partial(draw, pipe, settings, out), settings, [Given(name, "", str(path)) for name, path in found.items()], prompts_for(settings, list(found)), title)
+    page = build(
+        partial(draw, pipe, settings, out),
+        settings,
+        [Given(name, "", str(path)) for name, path in found.items()],
+        prompts_for(settings, list(found)),
+        title,
+    )
     serve(page, given.host, given.port, [out, *{path.parent for path in found.values()}])
 
 

@@ -71,8 +71,12 @@ def cast_of(prompt: str, given: Sequence[Given]) -> tuple[list[Given], list[str]
 
 def _check(one: Given, number: int, prompt: str) -> None:
     if one.name and names_in(f"<{one.name}>") != [one.name]:
-        raise ValueError(f"The name {one.name!r} of subject {number} cannot stand in a prompt; use letters, digits, hyphens and spaces, such as alice.")
+        raise ValueError(
+            f"The name {one.name!r} of subject {number} cannot stand in a prompt; use letters, digits, hyphens and spaces, such as alice."
+        )
     if one.picture and not one.name:
-        raise ValueError(f"Subject {number} has a picture and no name; give it one, such as alice, and write <alice> where it belongs in the prompt.")
+        raise ValueError(
+            f"Subject {number} has a picture and no name; give it one, such as alice, and write <alice> where it belongs in the prompt."
+        )
     if one.name in names_in(prompt) and not one.picture:
         raise ValueError(f"Subject {number}, {one.name!r}, has no picture; give it one, or take <{one.name}> out of the prompt.")

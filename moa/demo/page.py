@@ -30,12 +30,16 @@ def build(draw: Callable[..., Drawn], settings: Request, cast: Sequence[Given], 
     """
 
     def answer(prompt: str, seed: float, count: float, scale: float, steps: float, guidance: float, *fields: str | None):
-        given = [Given(name or "", noun or "", picture) for name, noun, picture in zip(fields[::3], fields[1::3], fields[2::3], strict=True)]
+        given = [
+            Given(name or "", noun or "", picture) for name, noun, picture in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
+        ]
         try:
             drawn = draw(prompt=prompt or "", given=given, seed=seed, count=count, steps=steps, guidance=guidance, scale=scale)
         except (ValueError, OSError) as error:
             return gr.Gallery([]), gr.File(visible=False), said(message(error), "This cannot be drawn")
-        shown = gr.Gallery([(str(path), f"seed {seed + i}") for i, path in enumerate(drawn.shown)], columns=1 if len(drawn.shown) < 3 else 2)
+        shown = gr.Gallery(
+            [(str(path), f"seed {seed + i}") for i, path in enumerate(drawn.shown)], columns=1 if len(drawn.shown) < 3 else 2
+        )
         return shown, gr.File([str(path) for path in drawn.files], visible=True), said("\n".join(drawn.notes), "Please note")
 
     with gr.Blocks(title="moa", analytics_enabled=False, delete_cache=(DAY, DAY)) as page:
@@ -45,8 +49,17 @@ def build(draw: Callable[..., Drawn], settings: Request, cast: Sequence[Given], 
                 fields, button = _fields(settings, cast, prompts)
             with gr.Column(scale=6, min_width=420):
                 notes = gr.Textbox(visible=False, interactive=False, elem_classes="note")
-                gallery = gr.Gallery(label="Pictures and routing", show_label=False, columns=1, object_fit="contain", buttons=["fullscreen"], elem_classes="pictures")
-                files = gr.File(label="To download; each remembers its settings", file_count="multiple", height=180, visible=False, interactive=False)
+                gallery = gr.Gallery(
+                    label="Pictures and routing",
+                    show_label=False,
+                    columns=1,
+                    object_fit="contain",
+                    buttons=["fullscreen"],
+                    elem_classes="pictures",
+                )
+                files = gr.File(
+                    label="To download; each remembers its settings", file_count="multiple", height=180, visible=False, interactive=False
+                )
         gr.Markdown(title)
         button.click(answer, fields, [gallery, files, notes], api_name="draw", concurrency_limit=1)
     return page
@@ -71,7 +84,15 @@ def _fields(settings: Request, cast: Sequence[Given], prompts: Sequence[str]) ->
 
 def _subject(number: int, given: Given) -> tuple[gr.Textbox, gr.Textbox, gr.Image]:
     with gr.Column(min_width=120):
-        picture = gr.Image(given.picture, label=f"Subject {number + 1}", show_label=False, height=150, sources=["upload"], buttons=[], placeholder="Drop or click")
+        picture = gr.Image(
+            given.picture,
+            label=f"Subject {number + 1}",
+            show_label=False,
+            height=150,
+            sources=["upload"],
+            buttons=[],
+            placeholder="Drop or click",
+        )
         picture.preprocess = _path  # gradio's own would open the file, and say less about one that cannot be read
         name = gr.Textbox(given.name, label=f"Name {number + 1}", placeholder="Name", max_lines=1, container=False)
         noun = gr.Textbox(given.noun, label=f"Noun {number + 1}", placeholder="Noun (optional)", max_lines=1, container=False)
@@ -98,7 +119,9 @@ def serve(page: gr.Blocks, host: str, port: int, folders: Sequence[Path], *, wai
             ssr_mode=False, allowed_paths=[str(folder) for folder in folders], theme=gr.themes.Default(primary_hue="teal"), css=CSS,
         )  # fmt: skip
     except OSError:
-        raise ValueError(f"The page cannot be shown at {host}:{port}, which is in use or not of this machine; give another with --port and --host.") from None
+        raise ValueError(
+            f"The page cannot be shown at {host}:{port}, which is in use or not of this machine; give another with --port and --host."
+        ) from None
     print(f"The page is at {address}; Ctrl-C ends it.", flush=True)
     if wait:
         page.block_thread()

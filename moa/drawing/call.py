@@ -40,7 +40,9 @@ def open_pipeline(request: Request) -> MoAPipeline:
     device = find_device(request.device)
     wanted = {name: path for name, path in request.adapters.items() if path and (request.subjects or request.prompt is None)}
     adapters = {name: MoAAdapter.from_pretrained(find_model(Path(path).expanduser())) for name, path in wanted.items()}
-    pipe = MoAPipeline.from_pretrained(Path(request.prior.path).expanduser(), dtype=getattr(torch, request.prior.dtype), variant=request.prior.variant)
+    pipe = MoAPipeline.from_pretrained(
+        Path(request.prior.path).expanduser(), dtype=getattr(torch, request.prior.dtype), variant=request.prior.variant
+    )
     pipe.to(device).set_progress_bar_config(disable=True)
     with notes():
         for name, adapter in adapters.items():
@@ -70,7 +72,9 @@ def call(
             )  # fmt: skip
         except torch.OutOfMemoryError:
             remedy = "set batch_size=1" if len(seeds) > 1 else "give a smaller height and width, or prior.dtype=float16"
-            raise ValueError(f"The memory of {pipe.device} is not enough to draw {len(seeds)} at once (batch_size={request.batch_size}); {remedy}.") from None
+            raise ValueError(
+                f"The memory of {pipe.device} is not enough to draw {len(seeds)} at once (batch_size={request.batch_size}); {remedy}."
+            ) from None
     return answer, {w.picture for w in meant if isinstance(w, PresenceWarning)}
 
 
@@ -98,7 +102,9 @@ def embed(pipe: MoAPipeline, name: str, given: Path | Sequence[Image.Image], nou
     fitting = list(nouns) if len(nouns) == 1 else [adapter for adapter in nouns if nouns[adapter] == noun]
     if len(fitting) != 1:
         known = ", ".join(f"{adapter} ({its})" for adapter, its in nouns.items())
-        raise ValueError(f"Several adapters are loaded, with the nouns {known}; say which one draws {name!r} with nouns.{name}= and one of these nouns.")
+        raise ValueError(
+            f"Several adapters are loaded, with the nouns {known}; say which one draws {name!r} with nouns.{name}= and one of these nouns."
+        )
     if isinstance(given, Path):
         return with_noun(SubjectEmbedding.load(given), noun, fitting[0])
     return pipe.encode_subject(given, noun=noun, adapter=fitting[0])

@@ -30,7 +30,9 @@ def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mappin
             again = poor if tries_left else set()
             for number, seed in enumerate(seeds):
                 if number not in again:
-                    yield from save_picture(answer, number, free_path(out, seed), request, request.record() | {"seed": seed, "drawn_with": list(seeds)})
+                    yield from save_picture(
+                        answer, number, free_path(out, seed), request, request.record() | {"seed": seed, "drawn_with": list(seeds)}
+                    )
             took = time.perf_counter() - start
             log.info("%s in %.2f s%s", say_seeds(seeds), took, f", {took / len(seeds):.2f} s a picture" if len(seeds) > 1 else "")
             if not again:

@@ -55,12 +55,16 @@ def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Pa
     pictures = {name: load_image(path) for name, path in examples.items()}
     subjects = {name: pipe.encode_subject(picture) for name, picture in pictures.items()}
     names = list(examples)
-    casts = [({"a": name}, show.scenes) for name in names] + [({"a": a, "b": b}, show.pairs) for a, b in zip(names[::2], names[1::2], strict=False)]
+    casts = [({"a": name}, show.scenes) for name in names] + [
+        ({"a": a, "b": b}, show.pairs) for a, b in zip(names[::2], names[1::2], strict=False)
+    ]
     for cast, prompts in casts:
         start = time.perf_counter()
         given, who, tiles = {name: subjects[who] for name, who in cast.items()}, " and ".join(cast.values()), []
         for some in batched(prompts, request.together(side_of(pipe))):
-            answer, _ = call(pipe, request, list(some), given, {}, [request.seed] * len(some), [f"{who} {title(prompt)}" for prompt in some])
+            answer, _ = call(
+                pipe, request, list(some), given, {}, [request.seed] * len(some), [f"{who} {title(prompt)}" for prompt in some]
+            )
             tiles += zip(answer.images, maps_of(answer), strict=True)
         lit = [(image, spotlight(fit(image, 2 * show.tile), list(maps.values()), line=show.tile / 40)) for image, maps in tiles]
         first = len(rows) in (0, len(names))

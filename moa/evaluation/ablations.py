@@ -66,7 +66,11 @@ def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: 
     """
     runs = {str(metrics["title"]): metrics for metrics in map(read_metrics, folders)}
     first, single = next(iter(runs.values())), runs.get("single_branch")
-    text = ["# Ablations\n", "Shares in per cent, drift in per cent of the pixel range; ± half of the 95 % interval.\n", ablation_table(runs)]
+    text = [
+        "# Ablations\n",
+        "Shares in per cent, drift in per cent of the pixel range; ± half of the 95 % interval.\n",
+        ablation_table(runs),
+    ]
     if single is not None and single is not first:
         methods = [first, *(run for run in runs.values() if run is not first and run["settings"].get("keep_context"))]
         text.append("\n".join(claim(method, single) for method in methods) + "\n")

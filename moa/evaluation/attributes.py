@@ -68,9 +68,7 @@ def readable(kind: str, labels: Mapping[str, str]) -> dict[str, str]:
 def encode(kind: str, labels: Mapping[str, str]) -> Int[np.ndarray, " a"]:
     """The number of each head's word, -1 for a head that does not apply or whose answer nobody can see."""
     seen = readable(kind, labels)
-    return np.array(
-        [ATTRIBUTES[kind][name].index(seen[name]) if of == kind and name in seen else -1 for of, name in HEADS], np.int16
-    )
+    return np.array([ATTRIBUTES[kind][name].index(seen[name]) if of == kind and name in seen else -1 for of, name in HEADS], np.int16)
 
 
 def decode(kind: str, logits: Float[np.ndarray, " w"]) -> dict[str, str]:

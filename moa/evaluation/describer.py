@@ -30,9 +30,7 @@ def cut(
     steps = [(torch.arange(n, device=boxes.device) + 0.5) * 2 / n - 1 for n in size]
     across = (middle[:, :1] + half[:, :1] * steps[1]) * 2 / width - 1
     down = (middle[:, 1:] + half[:, 1:] * steps[0]) * 2 / height - 1
-    grid = torch.stack(
-        torch.broadcast_tensors(rearrange(across, "p w -> p 1 w"), rearrange(down, "p h -> p h 1")), dim=-1
-    )
+    grid = torch.stack(torch.broadcast_tensors(rearrange(across, "p w -> p 1 w"), rearrange(down, "p h -> p h 1")), dim=-1)
     return F.grid_sample(images[picture], grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -42,9 +40,7 @@ class Describer(nn.Module):
     def __init__(self, *, words: int, embedding: int = 64, widths: tuple[int, int, int, int] = (32, 64, 128, 160), hidden: int = 256):
         super().__init__()
         stages = [convolution(3 * 4, widths[0])]
-        stages += [
-            nn.Sequential(convolution(a, b, stride=2), Residual(b)) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        ]
+        stages += [nn.Sequential(convolution(a, b, stride=2), Residual(b)) for a, b in zip(widths[:-1], widths[1:], strict=True)]
         self.stages = nn.Sequential(*stages)
         cells = (SIZE[0] // 16) * -(-SIZE[1] // 16)
         self.hidden = nn.Sequential(nn.Linear(widths[-1] * cells, hidden), nn.SiLU(), nn.LayerNorm(hidden))

@@ -48,7 +48,14 @@ class ReaderExamples(Dataset[Facts]):
     """`count` pictures of one split, drawn with `workers` processes into the folder `path` where they are not there yet."""
 
     def __init__(
-        self, path: str | Path, *, count: int, split: str, seed: int = 0, identities: int = 4000, workers: int = 2,
+        self,
+        path: str | Path,
+        *,
+        count: int,
+        split: str,
+        seed: int = 0,
+        identities: int = 4000,
+        workers: int = 2,
         cache: str | Path | None = "default",
     ) -> None:
         self.path, self.count = Path(path), count

@@ -35,7 +35,9 @@ def chips(sighting: Sighting | None, labels: dict[str, str], *, asked: Sequence[
     for name, word in wanted.items():
         right = sighting.words[name] == word
         said = f"{name_of(name)}: {word}" + ("" if right else f", reads {sighting.words[name]}")
-        marks.append(f'<span class="chip {"yes" if right else "no"}" title="{escape(said)}">{escape(SHORT.get(name, name_of(name).lower()))}</span>')
+        marks.append(
+            f'<span class="chip {"yes" if right else "no"}" title="{escape(said)}">{escape(SHORT.get(name, name_of(name).lower()))}</span>'
+        )
     return f'<div class="chips">{"".join(marks)}</div>'
 
 
@@ -71,7 +73,9 @@ def pair_cards(ours: Seen, prior: Seen | None, count: int) -> str:
         tiles += [] if prior is None else [tile(prior.pictures[i].image, "the prior alone")]
         tiles.append(tile(picture.image, "drawn"))
         if picture.maps:
-            tiles.append(tile(overlay(picture.image, [picture.maps[name] for name in case.names if name in picture.maps]), "each subject's map"))
+            tiles.append(
+                tile(overlay(picture.image, [picture.maps[name] for name in case.names if name in picture.maps]), "each subject's map")
+            )
         cards.append(f'<div class="card">{prompt(case.prompt)}<div class="tiles">{"".join(tiles)}</div></div>')
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -99,7 +103,10 @@ def seed_cards(seen: Seen, seeds: int, count: int) -> str:
     cards = []
     for start in range(0, min(seeds * count, len(seen)), seeds):
         tiles = [tile(np.asarray(seen.cases[start].parts[0].reference()), "reference")] if "<" in seen.cases[start].prompt else []
-        tiles += [tile(p.image, f"seed {c.seed}") for p, c in zip(seen.pictures[start : start + seeds], seen.cases[start : start + seeds], strict=True)]
+        tiles += [
+            tile(p.image, f"seed {c.seed}")
+            for p, c in zip(seen.pictures[start : start + seeds], seen.cases[start : start + seeds], strict=True)
+        ]
         cards.append(f'<div class="card">{prompt(seen.cases[start].prompt)}<div class="tiles">{"".join(tiles)}</div></div>')
     return f'<div class="cards">{"".join(cards)}</div>'
 
@@ -111,5 +118,12 @@ def sheet_of(seen: Seen, prior: Seen | None, count: int):
         picture = seen.pictures[i]
         maps = list(picture.maps.values()) or ([] if picture.experts is None else [picture.experts])
         references = [np.asarray(part.reference()) for part in seen.cases[i].parts] if "<" in seen.cases[i].prompt else []
-        rows.append([*references, *([] if prior is None else [prior.pictures[i].image]), picture.image, *([overlay(picture.image, maps)] if maps else [])])
+        rows.append(
+            [
+                *references,
+                *([] if prior is None else [prior.pictures[i].image]),
+                picture.image,
+                *([overlay(picture.image, maps)] if maps else []),
+            ]
+        )
     return grid([[Image.fromarray(tile) for tile in row] for row in rows], gap=6)

@@ -95,5 +95,3 @@ def same_different(drawn: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "
     near = drawn @ gallery.T
     own = np.eye(len(near), dtype=bool)
     return auc(near[own], near[~own])
-
-

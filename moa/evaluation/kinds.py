@@ -17,7 +17,9 @@ def kind_rows(trio: Trio) -> list[Row]:
     rows = [word_row(GROUP, "kind", trio, _kinds), word_row(GROUP, "scene", trio, lambda seen: asked_and_read(seen, "scene"))]
     rows += [share_row(GROUP, f"one_{kind}", trio.of_kind(kind), right_number) for kind in OTHERS]
     for kind, name in SAID:
-        rows.append(word_row(GROUP, f"{kind}_{name}", trio.of_kind(kind), lambda seen, kind=kind, name=name: asked_and_read(seen, name, kind)))
+        rows.append(
+            word_row(GROUP, f"{kind}_{name}", trio.of_kind(kind), lambda seen, kind=kind, name=name: asked_and_read(seen, name, kind))
+        )
     return [replace(row, aim=None) for row in rows]
 
 

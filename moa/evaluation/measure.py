@@ -55,9 +55,7 @@ def gallery_cases(cases: Sequence[Case]) -> list[Case]:
     return out
 
 
-def measure_adapter(
-    reader: Reader, personal: Painter, prior: Painter, *, people: int, pairs: int, diverse: int, seeds: int
-) -> Measurement:
+def measure_adapter(reader: Reader, personal: Painter, prior: Painter, *, people: int, pairs: int, diverse: int, seeds: int) -> Measurement:
     """Everything about an adapter: `people` alone, `pairs` of two, `diverse` people with `seeds` seeds each, all held out."""
     cases = single_cases(people)
     singles = _trio(reader, cases, personal, prior)
@@ -83,7 +81,9 @@ def measure_prior(reader: Reader, prior: Painter, *, people: int, pairs: int, di
     singles, doubles, threes = (_trio(reader, [worded(case) for case in cases], prior, None) for cases in drawn)
     others = _trio(reader, other_cases(-(-pairs // 4)), prior, None)
     rows = alignment_rows(singles)
-    rows += [word_row("said of the person", name, singles, lambda seen, name=name: said(name, asked_and_read(seen, name))) for name in WORDED]
+    rows += [
+        word_row("said of the person", name, singles, lambda seen, name=name: said(name, asked_and_read(seen, name))) for name in WORDED
+    ]
     rows = [replace(row, aim=PRIOR_AIMS.get(row.name)) for row in rows]
     for group, several in (("two people", doubles), ("three people", threes)):
         rows += [replace(row, group=group) for row in alignment_rows(several, asked=("scene", "shirt_color", "hair_color"))]
@@ -92,7 +92,9 @@ def measure_prior(reader: Reader, prior: Painter, *, people: int, pairs: int, di
     again = reseeded(cases[: 2 * diverse : 2], seeds)
     more = look(reader, again, prior(again))
     rows.append(replace(diversity_row(more, more, seeds), prior=None))
-    return Measurement(rows, shown={"singles": singles.ours, "pairs": doubles.ours, "threes": threes.ours, "others": others.ours, "seeds": more})
+    return Measurement(
+        rows, shown={"singles": singles.ours, "pairs": doubles.ours, "threes": threes.ours, "others": others.ours, "seeds": more}
+    )
 
 
 def measure_autoencoder(reader: Reader, reconstruct: Painter, *, people: int, pairs: int) -> Measurement:
@@ -121,7 +123,9 @@ def measure_reader(reader: Reader, *, people: int, pairs: int) -> Measurement:
     trio, both = Trio(singles, None, singles), Trio(doubles, None, doubles)
     rows, table = pair_rows(both, _gallery(reader, two))
     rows = identity_rows(trio, gallery) + alignment_rows(trio) + rows
-    return Measurement([replace(row, ceiling=None) for row in rows], table, separation(trio, gallery), {"singles": singles, "pairs": doubles})
+    return Measurement(
+        [replace(row, ceiling=None) for row in rows], table, separation(trio, gallery), {"singles": singles, "pairs": doubles}
+    )
 
 
 def seed_drift(seen: Seen, seeds: int) -> np.ndarray:

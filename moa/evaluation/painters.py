@@ -70,7 +70,9 @@ class PipelinePainter:
         subjects = [dict(zip(case.names, (part.reference() for part in case.parts), strict=True)) for case in cases]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a subject without room: that is what gets counted here
-            out = self.pipe([case.prompt for case in cases], subjects=subjects, output_routing=True, keep_context=self.keep_context, **common)
+            out = self.pipe(
+                [case.prompt for case in cases], subjects=subjects, output_routing=True, keep_context=self.keep_context, **common
+            )
         for i, image in enumerate(out.images):
             experts = None if out.routing is None else out.routing[i, 1:].sum(0).float().cpu().numpy()
             maps = {name: found.float().cpu().numpy() for name, found in out.subject_maps[i].items()}

@@ -38,10 +38,14 @@ def line(row: Row, most: float) -> str:
         x = at(row.aim)
         parts.append(f'<path class="aim" d="M{x:.1f} {y - 6} l-4.5 -6 h9 z"><title>aim {number(row.aim, row.unit)}</title></path>')
     if row.majority is not None and not np.isnan(row.majority):
-        parts.append(f'<line class="majority" x1="{at(row.majority):.1f}" x2="{at(row.majority):.1f}" y1="{y - 6}" y2="{y + 6}"><title>majority class {number(row.majority, row.unit)}</title></line>')
+        parts.append(
+            f'<line class="majority" x1="{at(row.majority):.1f}" x2="{at(row.majority):.1f}" y1="{y - 6}" y2="{y + 6}"><title>majority class {number(row.majority, row.unit)}</title></line>'
+        )
     for name, found in (("prior", row.prior), ("ceiling", row.ceiling)):
         if found is not None and found.count:
-            parts.append(f'<circle class="{name}" cx="{at(found.value):.1f}" cy="{y}" r="4.6"><title>{name} {number(found.value, row.unit)}</title></circle>')
+            parts.append(
+                f'<circle class="{name}" cx="{at(found.value):.1f}" cy="{y}" r="4.6"><title>{name} {number(found.value, row.unit)}</title></circle>'
+            )
     if row.value.count:
         parts.append(f'<line class="whisker" x1="{at(row.value.low):.1f}" x2="{at(row.value.high):.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="value" cx="{at(row.value.value):.1f}" cy="{y}" r="4.6"/>')

@@ -114,7 +114,10 @@ def pair_cases(count: int, *, together: int = 2) -> list[Case]:
     for k in range(count):
         rng = np.random.default_rng([together, k])
         colors = rng.permutation(list(SHIRT_COLORS))[:together]
-        states = [replace(asked_state(rng, k), outfit=_turn(SHIRT_OUTFITS, together * k + i, 4), shirt=SHIRT_COLORS[c][0]) for i, c in enumerate(colors)]
+        states = [
+            replace(asked_state(rng, k), outfit=_turn(SHIRT_OUTFITS, together * k + i, 4), shirt=SHIRT_COLORS[c][0])
+            for i, c in enumerate(colors)
+        ]
         scene = _turn(scene_names(), k, 5)
         texts = [f"<s{i}> wearing {clothes_words(state)}" for i, state in enumerate(states, 1)]
         parts = tuple(Part(together * k + i, state) for i, state in enumerate(states))

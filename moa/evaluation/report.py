@@ -22,7 +22,10 @@ LEADS = {
 WIDTHS = (236, 268, 66, 118, 72, 62, 64, 64, 52)  # of a table's columns in pixels
 COLUMNS = "<colgroup>" + "".join(f"<col style='width:{width}px'>" for width in WIDTHS) + "</colgroup>"
 LEGEND = (
-    ('<circle class="value" cx="11" cy="7" r="4.6"/><line class="whisker" x1="1" x2="21" y1="7" y2="7"/>', "measured, with its 95 % interval"),
+    (
+        '<circle class="value" cx="11" cy="7" r="4.6"/><line class="whisker" x1="1" x2="21" y1="7" y2="7"/>',
+        "measured, with its 95 % interval",
+    ),
     ('<circle class="prior" cx="11" cy="7" r="4.6"/>', "the prior alone"),
     ('<circle class="ceiling" cx="11" cy="7" r="4.6"/>', "ceiling: real renders, read"),
     ('<line class="majority" x1="11" x2="11" y1="1" y2="13"/>', "majority: the commonest word"),
@@ -30,7 +33,9 @@ LEGEND = (
 )
 
 
-def write_report(out: Path, what: str, title: str, measured: Measurement, facts: Mapping[str, object], *, examples: int = 6, seeds: int = 1) -> None:
+def write_report(
+    out: Path, what: str, title: str, measured: Measurement, facts: Mapping[str, object], *, examples: int = 6, seeds: int = 1
+) -> None:
     """Writes `metrics.json`, `report.html` and the sheets into the folder `out`. `facts` are the settings and the command."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(as_json(what, title, measured, facts), indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -98,7 +103,10 @@ def _section(group: str, rows: list[Row], after: str) -> str:
 
 
 def _row(row: Row, most: float) -> str:
-    beside = [plots.number(row.majority, row.unit), *(plots.number(None if e is None else e.value, row.unit) for e in (row.prior, row.ceiling))]
+    beside = [
+        plots.number(row.majority, row.unit),
+        *(plots.number(None if e is None else e.value, row.unit) for e in (row.prior, row.ceiling)),
+    ]
     met = ""
     if row.aim is not None and row.value.count:
         met = "met" if (row.value.value <= row.aim if row.less_is_better else row.value.value >= row.aim) else "unmet"
@@ -127,7 +135,10 @@ def _pictures(what: str, measured: Measurement, examples: int, seeds: int) -> di
         return {"Pictures": gallery.compared_cards(shown["originals"], shown["reconstructions"], 2 * examples)}
     if what == "prior":
         out = {"prompt": gallery.worded_cards(shown["singles"], 2 * examples), "two people": gallery.worded_cards(shown["pairs"], examples)}
-        out |= {"three people": gallery.worded_cards(shown["threes"], examples), "other kinds": gallery.worded_cards(shown["others"], examples)}
+        out |= {
+            "three people": gallery.worded_cards(shown["threes"], examples),
+            "other kinds": gallery.worded_cards(shown["others"], examples),
+        }
         return out | {"diversity": gallery.seed_cards(shown["seeds"], seeds, 3)}
     out = {"identity": gallery.single_cards(shown["singles"], shown.get("singles_prior"), examples)}
     out["two people"] = gallery.pair_cards(shown["pairs"], shown.get("pairs_prior"), examples)
@@ -137,5 +148,9 @@ def _pictures(what: str, measured: Measurement, examples: int, seeds: int) -> di
 def _small_print(measured: Measurement) -> str:
     text = "Intervals are percentile bootstraps over people or pictures; those that share their noise are drawn together, as one. n is the number of people or pictures a number is of, and under it in how many such draws they are, where fewer. Balanced accuracy averages over the words that occur."
     if measured.separation:
-        text += " Areas under the curve of same against different people: " + ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measured.separation.items()) + "."
+        text += (
+            " Areas under the curve of same against different people: "
+            + ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in measured.separation.items())
+            + "."
+        )
     return text

@@ -48,7 +48,8 @@ def measure(settings: Settings, adapter: MoAAdapter | None = None) -> Measuremen
     if settings.what == "autoencoder":
         return measure_autoencoder(reader, Reconstruction(pipe, settings.batch_size), people=settings.people, pairs=settings.pairs)
     prior, personal = (
-        PipelinePainter(pipe, personal, settings.steps, settings.guidance, settings.batch_size, settings.keep_context) for personal in (False, True)
+        PipelinePainter(pipe, personal, settings.steps, settings.guidance, settings.batch_size, settings.keep_context)
+        for personal in (False, True)
     )
     if settings.what == "prior":
         return measure_prior(reader, prior, people=settings.people, pairs=settings.pairs, diverse=settings.diverse, seeds=settings.seeds)
@@ -65,7 +66,9 @@ def open_adapter(path: str) -> MoAAdapter:
     adapter = MoAAdapter.from_pretrained(find_model(path))
     noun, router = adapter.config.noun, adapter.config.router
     if noun != MEASURED:
-        raise ValueError(f"adapter={path!r} draws a {noun}; the held-out subjects that it would be measured on are people. Give an adapter trained with subject=people.")
+        raise ValueError(
+            f"adapter={path!r} draws a {noun}; the held-out subjects that it would be measured on are people. Give an adapter trained with subject=people."
+        )
     if ROUTERS[router].drawn:
         raise ValueError(
             f"adapter={path!r} has the router {router!r}, which draws only in regions that are given; the evaluation gives none and measures where "

@@ -52,13 +52,25 @@ class Settings:
                 raise ValueError(f"{name}={getattr(self, name)!r} cannot be used; give true or false.")
         if not isinstance(self.runs, list):
             raise ValueError(f'runs={self.runs!r} is a {kind(self.runs)}; give a list of folders: "runs=[a,b]".')
-        for name, low, high in (("people", 2, 5000), ("pairs", 1, 2000), ("diverse", 1, 500), ("seeds", 2, 50), ("steps", 1, 1000), ("batch_size", 1, 1024), ("examples", 0, 100)):
+        for name, low, high in (
+            ("people", 2, 5000),
+            ("pairs", 1, 2000),
+            ("diverse", 1, 500),
+            ("seeds", 2, 50),
+            ("steps", 1, 1000),
+            ("batch_size", 1, 1024),
+            ("examples", 0, 100),
+        ):
             whole(name, getattr(self, name), low, high)
         number("guidance", self.guidance, 0, 50)
         if 2 * self.diverse > self.people:
-            raise ValueError(f"diverse={self.diverse} with people={self.people} cannot be used; it takes every other person, so give people={2 * self.diverse} or more.")
+            raise ValueError(
+                f"diverse={self.diverse} with people={self.people} cannot be used; it takes every other person, so give people={2 * self.diverse} or more."
+            )
         if self.what == "ablations" and len(self.runs) < 2:
-            raise ValueError(f"runs={self.runs} is too short for a table; give two or more folders that `python evaluate.py` wrote: \"runs=[a,b]\".")
+            raise ValueError(
+                f'runs={self.runs} is too short for a table; give two or more folders that `python evaluate.py` wrote: "runs=[a,b]".'
+            )
 
     @property
     def title(self) -> str:
@@ -112,7 +124,11 @@ def read_settings(values: Mapping[str, object]) -> Settings:
     try:
         settings = Settings(**flat)
     except TypeError as error:
-        raise ValueError(f"The settings are not those of conf/evaluate.yaml: {error}. Take it as it is shipped and change values only.") from None
+        raise ValueError(
+            f"The settings are not those of conf/evaluate.yaml: {error}. Take it as it is shipped and change values only."
+        ) from None
     if settings.what != "ablations" and not (Path(find_model(settings.reader)) / "config.json").is_file():
-        raise ValueError(f"reader={settings.reader!r} holds no attribute reader; train one with `python train.py experiment=reader`, or give its folder.")
+        raise ValueError(
+            f"reader={settings.reader!r} holds no attribute reader; train one with `python train.py experiment=reader`, or give its folder."
+        )
     return settings

@@ -4,14 +4,23 @@ GROUPS = {
     "identity": ("Identity", "Who it is, read back from the picture. Balanced accuracy over the people on whom an attribute can be seen."),
     "prompt": ("Prompt", "What the text asked for: the scene, clothes and expression that the reference picture does not show."),
     "said of the person": ("Said of the person", "Attributes asked for in words, in combinations that training never showed."),
-    "two people": ("Two people", "Both subjects in one picture, told apart in the text by the colours of their shirts. Nearest neighbours, where given, are among all of these people, of the region most like each."),
+    "two people": (
+        "Two people",
+        "Both subjects in one picture, told apart in the text by the colours of their shirts. Nearest neighbours, where given, are among all of these people, of the region most like each.",
+    ),
     "three people": ("Three people", "Asked of the prior in words, hair and skin of each; a subject's region is the one most like it."),
-    "other kinds": ("Robots, creatures and plants", "One in a picture, asked of the prior in words, in combinations that training never showed."),
+    "other kinds": (
+        "Robots, creatures and plants",
+        "One in a picture, asked of the prior in words, in combinations that training never showed.",
+    ),
     "context": ("Context drift", "Mean absolute difference outside the subjects, in per cent of the full range. Less is better."),
     "routing": ("Routing", "Where the experts drew, against the pixels of the people in the finished picture."),
     "diversity": ("Diversity", "Mean absolute difference between seeds of one subject and prompt, in per cent of the full range."),
     "agreement": ("Agreement", "How often a reconstruction reads as the original render does."),
-    "read from reconstructions": ("Read from reconstructions", "The truth read from reconstructions; the ceiling is the reading of the renders."),
+    "read from reconstructions": (
+        "Read from reconstructions",
+        "The truth read from reconstructions; the ceiling is the reading of the renders.",
+    ),
     "pixels": ("Pixels", "Reconstruction error."),
 }
 NAMES = {

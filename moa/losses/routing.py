@@ -4,9 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def router_loss(
-    prior_weight: Float[Tensor, "b h w"], foreground: Float[Tensor, "b h w"], inside: float = 0.0
-) -> Float[Tensor, " b"]:
+def router_loss(prior_weight: Float[Tensor, "b h w"], foreground: Float[Tensor, "b h w"], inside: float = 0.0) -> Float[Tensor, " b"]:
     """|| (1 - M)(1 - R) ||^2 + inside || M R ||^2 a pixel: R the prior's weight averaged over layers, M the mask of all subjects.
 
     The first term is the paper's (2404.11565, section 3); the second is our choice. Without it an expert that starts as the

@@ -9,7 +9,12 @@ GAP = 12
 
 
 def grid(
-    rows: Sequence[Sequence[Image.Image | None]], *, tile: int = 128, columns: Sequence[str] = (), labels: Sequence[str] = (), gap: int = GAP
+    rows: Sequence[Sequence[Image.Image | None]],
+    *,
+    tile: int = 128,
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    gap: int = GAP,
 ) -> Image.Image:
     """Pictures in rows on white, each fitted into `tile` pixels; None leaves a hole, an empty row a space between those around it.
 

@@ -97,12 +97,16 @@ class MoAInversionMixin:
                 self.moa.active.begun = 0  # this goes through the run from its end
             pixels = self.image_processor.preprocess(picture).to(self._execution_device)
             latents = encode_images(self.vae, pixels).to(self.unet.dtype)
-            return self(text, latents=latents, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, output_type="latent", **size).images
+            return self(
+                text, latents=latents, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, output_type="latent", **size
+            ).images
 
     def _to_invert(self, image: Picture, prompt: str, rounds: int, height: int | None, width: int | None):
         """The picture, read and checked with what else needs no network."""
         if not isinstance(image, (str, PathLike, Image)) or not isinstance(prompt, str):
-            raise ValueError(f"invert got a {kind(image)} for its picture and a {kind(prompt)} for its prompt; give one picture (or its path) and one text.")
+            raise ValueError(
+                f"invert got a {kind(image)} for its picture and a {kind(prompt)} for its prompt; give one picture (or its path) and one text."
+            )
         if not prompt.strip():
             raise ValueError("The prompt is empty; say what is in the picture, such as 'a person in the snow'.")
         whole("rounds", rounds, 1, 100)
@@ -130,4 +134,3 @@ class MoAInversionMixin:
             yield
         finally:
             self.scheduler = before
-

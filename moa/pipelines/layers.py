@@ -17,7 +17,13 @@ PART = re.compile(r"(?:(down|up)_blocks\.(\d+)|(mid)_block)\.attentions\.(\d+)\.
 
 
 def layer_sheet(
-    routing: Mapping[tuple[int, str], Float[Tensor, "b e h w"]], expert: int = 1, *, name: str = "expert", row: int = 0, columns: int = 10, tile: int = 56
+    routing: Mapping[tuple[int, str], Float[Tensor, "b e h w"]],
+    expert: int = 1,
+    *,
+    name: str = "expert",
+    row: int = 0,
+    columns: int = 10,
+    tile: int = 56,
 ) -> Image.Image:
     """The weight of one expert (1 is the first adapter's) in picture `row`: a row a layer, a column a step, and their means.
 
@@ -31,7 +37,8 @@ def layer_sheet(
     maps = {key: weights[row, expert].float().cpu().numpy() for key, weights in routing.items()}
     steps, sites = sorted({step for step, _ in maps}), list(dict.fromkeys(site for _, site in maps))
     shown = spread(steps, columns)
-    rows = [[*(maps[step, site] for step in shown), mean(maps[step, site] for step in steps)] for site in sites]  # a layer draws in all steps or in none
+    # a layer draws in all steps or in none
+    rows = [[*(maps[step, site] for step in shown), mean(maps[step, site] for step in steps)] for site in sites]
     largest = max((found[0] for found in rows), key=np.size).shape
     rows.append([mean(enlarge(found[c], largest[::-1]) for found in rows) for c in range(len(shown) + 1)])
     blocks = [place_of(site)[0] for site in sites]

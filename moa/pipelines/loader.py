@@ -91,5 +91,7 @@ class MoALoaderMixin:
         if name != OWN_ENCODER:
             return SubjectEncoder.from_pretrained(name)
         if self.image_encoder is None or self.feature_extractor is None:
-            raise ValueError("The adapter reads the prior's own image encoder, and this model has none; load the prior it was trained with.")
+            raise ValueError(
+                "The adapter reads the prior's own image encoder, and this model has none; load the prior it was trained with."
+            )
         return SubjectEncoder(self.image_encoder, self.feature_extractor, name=OWN_ENCODER)

@@ -59,7 +59,9 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         """
         for old in sorted(Path(folder).glob(f"{ADAPTERS}/*/")):
             if old.name not in self.moa_adapters:
-                raise ValueError(f"{str(folder)!r} already holds the adapter {old.name!r}, which this pipeline has not loaded; remove {str(old)!r}, or save into another folder.")
+                raise ValueError(
+                    f"{str(folder)!r} already holds the adapter {old.name!r}, which this pipeline has not loaded; remove {str(old)!r}, or save into another folder."
+                )
         super().save_pretrained(folder, **stock)
         index = Path(folder) / "model_index.json"
         values = json.loads(index.read_text())
@@ -106,10 +108,22 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         if not call.get("return_dict", True):
             return answer
         shown = recorder.full if output_routing == "full" else recorder.routing() if output_routing else None
-        return MoAOutput(answer.images, getattr(answer, "nsfw_content_detected", None), shown, recorder.experts, maps if output_routing else None)
+        return MoAOutput(
+            answer.images, getattr(answer, "nsfw_content_detected", None), shown, recorder.experts, maps if output_routing else None
+        )
 
     @contextmanager
-    def subjects(self, prompt: str | list[str], subjects, *, routing=None, scheduler=None, num_images_per_prompt: int = 1, height: int | None = None, width: int | None = None) -> Iterator[str | list[str]]:
+    def subjects(
+        self,
+        prompt: str | list[str],
+        subjects,
+        *,
+        routing=None,
+        scheduler=None,
+        num_images_per_prompt: int = 1,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Iterator[str | list[str]]:
         """The subjects for any stock pipeline built on this one's components (ControlNet, img2img, inpaint); gives the plain prompt.
 
         `scheduler` is that pipeline's, if it is another. Errors: ValueError as a call.
@@ -139,7 +153,10 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         here = configs.keys() | {name for row in given for name in row}
         for name in self._scale.by_name.keys() - here:  # of another call's subject, most likely: only a slip of the pen is worth a word
             if near := get_close_matches(name, here, n=1, cutoff=0.75):
-                warnings.warn(f"set_moa_scale was given a strength for {name!r}, which is no subject of this call and no adapter; did you mean {near[0]!r}?", stacklevel=3)
+                warnings.warn(
+                    f"set_moa_scale was given a strength for {name!r}, which is no subject of this call and no adapter; did you mean {near[0]!r}?",
+                    stacklevel=3,
+                )
         embedded: dict[int, SubjectEmbedding] = {}
         for row in given:
             for name, value in row.items():
@@ -156,7 +173,9 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         if isinstance(value, SubjectEmbedding):
             return self._encoders[choose_adapter(name, value, configs)]
         if len({id(encoder.model) for encoder in self._encoders.values()}) > 1:
-            raise ValueError(f"The loaded adapters have different subject encoders; say which one draws {name!r} with encode_subject(image, adapter=...).")
+            raise ValueError(
+                f"The loaded adapters have different subject encoders; say which one draws {name!r} with encode_subject(image, adapter=...)."
+            )
         return next(iter(self._encoders.values()))
 
     def _subjects(self, plan: Plan, copies: int, scheduler=None) -> Subjects:

@@ -46,7 +46,9 @@ def per_prompt(subjects, prompts: list[str], known: frozenset[str]) -> list[dict
     mentioned = [set(names_in(prompt, known)) for prompt in prompts]
     for name in subjects:
         if not any(name in names for names in mentioned):
-            raise ValueError(f"The subject {name!r} does not occur in the prompt {prompts[0]!r}. Write <{name}> where it belongs, or leave its picture out.")
+            raise ValueError(
+                f"The subject {name!r} does not occur in the prompt {prompts[0]!r}. Write <{name}> where it belongs, or leave its picture out."
+            )
     return [{name: s for name, s in subjects.items() if name in names} for names in mentioned]
 
 
@@ -70,7 +72,9 @@ def embed(value: SubjectInput, name: str, encoder: SubjectEncoder) -> SubjectEmb
         return replace(first, features=torch.cat([part.features.to(first.features) for part in parts]))
     pictures = [value] if isinstance(value, (str, Image.Image)) or hasattr(value, "__fspath__") else value
     if not isinstance(pictures, Sequence) or not all(isinstance(p, (str, Image.Image)) or hasattr(p, "__fspath__") for p in pictures):
-        raise ValueError(f"The subject {name!r} is a {type(value).__name__}; give a PIL image, a path, a SubjectEmbedding, or a list of them.")
+        raise ValueError(
+            f"The subject {name!r} is a {type(value).__name__}; give a PIL image, a path, a SubjectEmbedding, or a list of them."
+        )
     return encoder.encode([load_image(picture) for picture in pictures])
 
 
@@ -103,15 +107,23 @@ def read_region(name: str, region: Region, size: tuple[int, int]) -> Float[Tenso
     if isinstance(region, np.ndarray) and region.ndim == 2 or isinstance(region, Tensor) and region.ndim == 2:
         mask = torch.as_tensor(region).float()
         if tuple(mask.shape) != size:
-            raise ValueError(f"routing[{name!r}] is a mask of {mask.shape[1]} x {mask.shape[0]} pixels, the picture has {width} x {height}; resize the mask.")
+            raise ValueError(
+                f"routing[{name!r}] is a mask of {mask.shape[1]} x {mask.shape[0]} pixels, the picture has {width} x {height}; resize the mask."
+            )
         if not torch.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1 or mask.max() == 0:
-            raise ValueError(f"routing[{name!r}] must hold values in 0..1 and not be empty; it holds {float(mask.min()):g}..{float(mask.max()):g}.")
+            raise ValueError(
+                f"routing[{name!r}] must hold values in 0..1 and not be empty; it holds {float(mask.min()):g}..{float(mask.max()):g}."
+            )
         return mask
     if not isinstance(region, Sequence) or len(region) != 4:
-        raise ValueError(f"routing[{name!r}] is a {type(region).__name__}; give a mask of the picture's size or a box (left, top, right, bottom) in pixels.")
+        raise ValueError(
+            f"routing[{name!r}] is a {type(region).__name__}; give a mask of the picture's size or a box (left, top, right, bottom) in pixels."
+        )
     left, top, right, bottom = (float(v) for v in region)
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise ValueError(f"routing[{name!r}] is the box {tuple(region)}; it must satisfy 0 <= left < right <= {width} and 0 <= top < bottom <= {height}.")
+        raise ValueError(
+            f"routing[{name!r}] is the box {tuple(region)}; it must satisfy 0 <= left < right <= {width} and 0 <= top < bottom <= {height}."
+        )
     mask = torch.zeros(size)
     mask[round(top) : max(round(bottom), round(top) + 1), round(left) : max(round(right), round(left) + 1)] = 1
     return mask
@@ -136,7 +148,9 @@ def make_plan(
     everyone = {name for given in subjects for name in given}
     for name in regions:
         if name not in everyone:
-            raise ValueError(f"routing names {name!r}, but the subjects are {', '.join(sorted(everyone)) or 'none'}; give a region only to a subject.")
+            raise ValueError(
+                f"routing names {name!r}, but the subjects are {', '.join(sorted(everyone)) or 'none'}; give a region only to a subject."
+            )
     maps = {name: read_region(name, region, size) for name, region in regions.items()}
     plain, placed = [], []
     for prompt, given in zip(prompts, subjects, strict=True):

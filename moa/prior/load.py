@@ -19,7 +19,9 @@ def family_of(path: str | Path):
     Errors: ValueError for a folder that is none, an id that cannot be had, and a family that is not supported.
     """
     if Path(path).is_dir() and not (Path(path) / "model_index.json").is_file():
-        raise ValueError(f"The folder {str(path)!r} holds no model_index.json; give a diffusers model folder (models/tiny is one) or a hub id.")
+        raise ValueError(
+            f"The folder {str(path)!r} holds no model_index.json; give a diffusers model folder (models/tiny is one) or a hub id."
+        )
     index = _file(str(path), "model_index.json")
     try:
         found = json.loads(index.read_text()).get("_class_name")
@@ -55,7 +57,9 @@ def _from_hub(repo_id: str, name: str) -> str:
         return hf_hub_download(repo_id, name)
     except (HFValidationError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"No model at {repo_id!r}: no such folder here, and as a hub id it gave: {reason}. Check the path, or the network.") from error
+        raise ValueError(
+            f"No model at {repo_id!r}: no such folder here, and as a hub id it gave: {reason}. Check the path, or the network."
+        ) from error
 
 
 @contextmanager
@@ -65,7 +69,9 @@ def explained(path: str | Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:400]
-        raise ValueError(f"The model {str(path)!r} cannot be opened: a file of it is missing or damaged ({reason}). Fetch it again.") from error
+        raise ValueError(
+            f"The model {str(path)!r} cannot be opened: a file of it is missing or damaged ({reason}). Fetch it again."
+        ) from error
 
 
 def load_prior(path: str | Path, *, dtype: str = "float32", variant: str | None = None) -> Prior:

@@ -59,7 +59,8 @@ class SubjectEncoder:
     def features(self, pixels: Float[Tensor, "p 3 h w"]) -> Float[Tensor, "p n d"]:
         """Patch features of prepared pixels."""
         weight = next(self.model.parameters())
-        pixels = pixels.to(weight.dtype) if weight.is_meta else pixels.to(weight.device, weight.dtype)  # meta: offloaded, its hooks move them
+        # meta: offloaded, and its hooks move them
+        pixels = pixels.to(weight.dtype) if weight.is_meta else pixels.to(weight.device, weight.dtype)
         hidden = self.model(pixels).last_hidden_state.float()
         if hidden.ndim == 4:
             cells = rearrange(hidden, "p d h w -> p (h w) d")

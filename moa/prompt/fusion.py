@@ -68,7 +68,17 @@ class SubjectFusion(nn.Module):
     that is small but not lost in it (our choice).
     """
 
-    def __init__(self, image_width: int, text_width: int, *, layers: int, tokens: int = 1, hidden: int = 512, space_time: bool = True, pitch: float = 1.0):
+    def __init__(
+        self,
+        image_width: int,
+        text_width: int,
+        *,
+        layers: int,
+        tokens: int = 1,
+        hidden: int = 512,
+        space_time: bool = True,
+        pitch: float = 1.0,
+    ):
         super().__init__()
         self.resampler = Resampler(image_width, hidden, tokens=tokens)
         self.mlp = nn.Sequential(

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PLACEHOLDER = re.compile(r"<(\w[\w\- ]*)>")
-DETERMINERS = frozenset(["a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that", "one", "another", "some", "every", "each"])
+DETERMINERS = frozenset(
+    ["a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that", "one", "another", "some", "every", "each"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ def fill(prompt: str, nouns: dict[str, str], known_tokens: frozenset[str] = froz
     for name in nouns:
         if name not in asked:
             raise ValueError(
-                f"The subject {name!r} does not occur in the prompt {prompt!r}. Write <{name}> where it belongs, "
-                "or leave its picture out."
+                f"The subject {name!r} does not occur in the prompt {prompt!r}. Write <{name}> where it belongs, or leave its picture out."
             )
     text, mentions, start = "", [], 0
     for match in PLACEHOLDER.finditer(prompt):
@@ -76,6 +77,7 @@ def locate(plain: PlainPrompt, tokenizer, expand: Callable[[str], str] = str) ->
     `expand` is what the text encoder's side does to a prompt before it reads it: diffusers writes a textual inversion of several
     vectors out as several tokens. Errors: ValueError for a noun that flows into the text after it, and for one past the tokenizer's limit.
     """
+
     def ids(text: str) -> list[int]:
         return tokenizer(expand(text), add_special_tokens=False, verbose=False)["input_ids"]
 

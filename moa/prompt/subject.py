@@ -37,9 +37,13 @@ class SubjectEmbedding:
                 f"{other.encoder!r} {tuple(other.features.shape[1:])}; encode both with the same pipeline."
             )
         if len(self.features) != len(other.features):
-            raise ValueError(f"One subject has {len(self.features)} pictures, the other {len(other.features)}; give both the same number, one each for a start.")
+            raise ValueError(
+                f"One subject has {len(self.features)} pictures, the other {len(other.features)}; give both the same number, one each for a start."
+            )
         if self.adapter != other.adapter:
-            raise ValueError(f"One subject is drawn by the adapter {self.adapter!r}, the other by {other.adapter!r}; encode both for the same one.")
+            raise ValueError(
+                f"One subject is drawn by the adapter {self.adapter!r}, the other by {other.adapter!r}; encode both for the same one."
+            )
         return replace(self, features=torch.lerp(self.features, other.features.to(self.features), share))
 
     def save(self, path: str | Path) -> None:
@@ -59,6 +63,4 @@ class SubjectEmbedding:
                 noun, adapter = json.loads(meta["noun"]), json.loads(meta["adapter"])
                 return SubjectEmbedding(file.get_tensor("features"), meta["encoder"], noun, adapter)
         except Exception as error:
-            raise ValueError(
-                f"{str(path)!r} is no subject embedding ({error}); give a file written by SubjectEmbedding.save."
-            ) from error
+            raise ValueError(f"{str(path)!r} is no subject embedding ({error}); give a file written by SubjectEmbedding.save.") from error

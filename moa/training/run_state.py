@@ -127,9 +127,16 @@ class RunState:
     def _load(self, saved: checkpoint.Checkpoint, path: Path) -> None:
         tensors, state = saved.tensors["trainable"], saved.state
         if state["facts"]["seed"] != self.facts["seed"]:
-            raise ValueError(f"{path} was trained with seed {state['facts']['seed']}, the settings say {self.facts['seed']}; use the same to resume")
+            raise ValueError(
+                f"{path} was trained with seed {state['facts']['seed']}, the settings say {self.facts['seed']}; use the same to resume"
+            )
         if state["facts"] != self.facts:
-            log.warning("%s was trained with batches of %d; it goes on with %d, in another order of examples", path, state["facts"]["batch_size"], self.facts["batch_size"])
+            log.warning(
+                "%s was trained with batches of %d; it goes on with %d, in another order of examples",
+                path,
+                state["facts"]["batch_size"],
+                self.facts["batch_size"],
+            )
         _check_names(self.parameters, tensors, path)
         with torch.no_grad():
             for name, p in self.parameters.items():

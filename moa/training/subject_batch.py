@@ -50,4 +50,8 @@ def collate(examples: list[SubjectExample], tokenizer, encoder: SubjectEncoder) 
 
 def shrink(masks: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c h2 w2"]:
     """Masks at a coarser size: the share of each pixel that is covered."""
-    return rearrange(F.interpolate(rearrange(masks, "c h w -> 1 c h w"), size=size, mode="area"), "1 c h w -> c h w") if len(masks) else masks.new_zeros(0, *size)
+    return (
+        rearrange(F.interpolate(rearrange(masks, "c h w -> 1 c h w"), size=size, mode="area"), "1 c h w -> c h w")
+        if len(masks)
+        else masks.new_zeros(0, *size)
+    )

@@ -31,7 +31,9 @@ class MoAAdapter:
 
     def __init__(self, config: MoAConfig):
         if config.router not in ROUTERS:
-            raise ValueError(f"The adapter asks for a router {config.router!r}; known are {', '.join(ROUTERS)}. Update moa-diffusion, or train it again.")
+            raise ValueError(
+                f"The adapter asks for a router {config.router!r}; known are {', '.join(ROUTERS)}. Update moa-diffusion, or train it again."
+            )
         self.config, self.mounted = config, False
         layers = max(len(config.layer_numbers), 1)
         self.fusion = SubjectFusion(
@@ -42,7 +44,11 @@ class MoAAdapter:
         self.routers: dict[str, Router] = {}
         for site in config.sites:
             self.branches[site.name] = Branch(
-                site.width, site.context_width, site.inner_width, rank=config.rank, share_out=config.share_out,
+                site.width,
+                site.context_width,
+                site.inner_width,
+                rank=config.rank,
+                share_out=config.share_out,
                 position=config.position and site.cross,
             )
             self.routers[site.name] = ROUTERS[config.router](site.width, **config.router_options)
@@ -160,11 +166,15 @@ class MoAAdapter:
         except ValueError as error:
             raise ValueError(f"{source} is damaged ({error}); fetch or train the adapter again.") from error
         if not isinstance(values, dict):
-            raise ValueError(f"{source} is no MoA adapter config (it holds a {type(values).__name__}); give a folder written by save_pretrained.")
+            raise ValueError(
+                f"{source} is no MoA adapter config (it holds a {type(values).__name__}); give a folder written by save_pretrained."
+            )
         try:
             adapter = cls(MoAConfig.from_dict(values, source))
         except (TypeError, RuntimeError) as error:
-            raise ValueError(f"{source} describes no adapter that can be built ({short(error)}); fetch or train the adapter again.") from error
+            raise ValueError(
+                f"{source} describes no adapter that can be built ({short(error)}); fetch or train the adapter again."
+            ) from error
         check_digest(folder / WEIGHTS, values.get("sha256"))
         try:
             tensors = load_file(str(folder / WEIGHTS))
@@ -180,12 +190,16 @@ class MoAAdapter:
         """
         wanted = self.state_dict()
         for name in sorted(wanted.keys() ^ tensors.keys()):
-            raise ValueError(f"{source} {'lacks' if name in wanted else 'has an unknown'} tensor {name!r}; it does not belong to its {CONFIG}.")
+            raise ValueError(
+                f"{source} {'lacks' if name in wanted else 'has an unknown'} tensor {name!r}; it does not belong to its {CONFIG}."
+            )
         for name, tensor in tensors.items():
             if tensor.shape != wanted[name].shape:
                 raise ValueError(f"{source}: {name} is {tuple(tensor.shape)}, its {CONFIG} says {tuple(wanted[name].shape)}.")
             if not torch.isfinite(tensor).all():
-                raise ValueError(f"{source}: {name} has NaN or infinite values; the training that wrote it had failed. Take an earlier checkpoint.")
+                raise ValueError(
+                    f"{source}: {name} has NaN or infinite values; the training that wrote it had failed. Take an earlier checkpoint."
+                )
             wanted[name].copy_(tensor)
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:

@@ -44,6 +44,10 @@ def digest(file: Path) -> str:
 def check_digest(weights: Path, wanted: str | None) -> None:
     """ValueError if the file is not what was saved: safetensors has no checksum of its own, and a flipped bit loads."""
     if wanted is None:
-        warnings.warn(f"{weights.parent / CONFIG} has no sha256, so damage to {WEIGHTS} cannot be seen; save the adapter again.", stacklevel=4)
+        warnings.warn(
+            f"{weights.parent / CONFIG} has no sha256, so damage to {WEIGHTS} cannot be seen; save the adapter again.", stacklevel=4
+        )
     elif digest(weights) != wanted:
-        raise ValueError(f"{weights} is not the file that was saved (its SHA-256 differs from the one in {CONFIG}): cut short, altered, or of another adapter. Fetch the adapter again.")
+        raise ValueError(
+            f"{weights} is not the file that was saved (its SHA-256 differs from the one in {CONFIG}): cut short, altered, or of another adapter. Fetch the adapter again."
+        )

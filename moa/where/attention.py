@@ -68,9 +68,7 @@ def resize(maps: Float[Tensor, "b s h w"], grid: tuple[int, int]) -> Float[Tenso
     return rearrange(F.interpolate(maps.float(), size=grid, mode="area"), "b s h w -> b s (h w)")
 
 
-def token_bias(
-    expert: ExpertContext, prompt_length: int, grid: tuple[int, int], dtype: torch.dtype
-) -> Float[Tensor, "r 1 n l"] | None:
+def token_bias(expert: ExpertContext, prompt_length: int, grid: tuple[int, int], dtype: torch.dtype) -> Float[Tensor, "r 1 n l"] | None:
     """-inf on appended slots a row does not use, and on subject tokens outside the region drawn for them."""
     if not expert.padded and expert.regions is None:
         return None

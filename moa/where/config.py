@@ -62,7 +62,9 @@ class MoAConfig:
         try:
             values = from_format_1(values) if found == 1 else values
             sites = tuple(Site(**site) for site in values["sites"])
-            return MoAConfig(**{k: v for k, v in values.items() if k not in NOTES} | {"sites": sites, "fingerprinted": tuple(values["fingerprinted"])})
+            return MoAConfig(
+                **{k: v for k, v in values.items() if k not in NOTES} | {"sites": sites, "fingerprinted": tuple(values["fingerprinted"])}
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{source} is no MoA adapter config ({short(error)}); give a folder written by save_pretrained.") from error
 

@@ -184,11 +184,7 @@ def lay_drawn(experts: list[ExpertContext], like: Float[Tensor, "s n experts"], 
 
 def is_plain(attention: Attention) -> bool:
     """Whether the layer runs diffusers' stock SDPA processor, whose arithmetic the fused path repeats step for step."""
-    return (
-        type(attention.processor) is AttnProcessor2_0
-        and not attention.residual_connection
-        and attention.rescale_output_factor == 1
-    )
+    return type(attention.processor) is AttnProcessor2_0 and not attention.residual_connection and attention.rescale_output_factor == 1
 
 
 @cache

@@ -30,7 +30,8 @@ def subject_maps(recorder: Recorder, subjects: Subjects, tokens: Mapping[str, in
     for column, adapter in enumerate(recorder.experts, start=1):
         shown, learned = recorder.attention(adapter), routing[:, column] / (subjects.scale.get(adapter) or 1.0)
         for index, (row, own) in enumerate(subjects.rows_of(adapter)):
-            share = torch.full((len(own), *routing.shape[-2:]), 1 / max(len(own), 1), device=routing.device)  # where nobody looked, all alike
+            # where nobody looked, all alike
+            share = torch.full((len(own), *routing.shape[-2:]), 1 / max(len(own), 1), device=routing.device)
             if shown is not None:
                 by_subject = reduce(shown[index], "(s k) h w -> s h w", "sum", k=tokens[adapter])[: len(own)]
                 share = by_subject / by_subject.sum(0, keepdim=True).clamp(min=1e-9)
@@ -85,7 +86,9 @@ class PresenceWarning(UserWarning):
 def complaints(maps: list[dict[str, Float[Tensor, "h w"]]], subjects: Subjects, blind: Collection[str] = ()) -> Iterator[PresenceWarning]:
     """What is wrong with the subjects of each picture, of those that have any strength; adapters that are `blind` cannot tell."""
     for picture, row in enumerate(maps):
-        acting = {p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if subjects.strength(p) > 0 and p.adapter not in blind}
+        acting = {
+            p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if subjects.strength(p) > 0 and p.adapter not in blind
+        }
         owned = leads(torch.stack(list(row.values()))) > 0 if row else ()
         for name, mask in zip(row, owned, strict=True):
             if name in acting and (problem := complaint(name, mask)):

@@ -10,7 +10,9 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
-IP_ADAPTER = "encoder_hid_proj"  # the child of a UNet in which diffusers keeps an IP-Adapter's projection: no layer of it, but attention too
+IP_ADAPTER = (
+    "encoder_hid_proj"  # the child of a UNet in which diffusers keeps an IP-Adapter's projection: no layer of it, but attention too
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ def select(sites: list[Site], layers: str | list[str]) -> list[Site]:
     for part in parts:
         if not any(part in site.name for site in sites):
             raise ValueError(
-                f"layers={part!r} matches no attention layer; give 'all', 'cross', 'self' or parts of names "
-                f"such as {sites[0].name!r}."
+                f"layers={part!r} matches no attention layer; give 'all', 'cross', 'self' or parts of names such as {sites[0].name!r}."
             )
     return [site for site in sites if any(part in site.name for part in parts)]
 

@@ -81,7 +81,16 @@ def test_what_does_not_fit_is_refused(case, drawn, tmp_path):
     assert says in str(refused.value) and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("wrong", "says"), [({"steps": 0}, "steps=0"), ({"scale": 1.5}, "scale=1.5"), ({"seed": -1}, "seed=-1"), ({"count": 0}, "count=0"), ({"guidance": None}, "guidance=None")])
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"steps": 0}, "steps=0"),
+        ({"scale": 1.5}, "scale=1.5"),
+        ({"seed": -1}, "seed=-1"),
+        ({"count": 0}, "count=0"),
+        ({"guidance": None}, "guidance=None"),
+    ],
+)
 def test_numbers_out_of_range_are_refused(wrong, says, drawn):
     with pytest.raises(ValueError, match=f"{says} cannot be used; give a"):
         drawn(prompt="a person", given=[], **wrong)

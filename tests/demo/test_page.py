@@ -75,7 +75,15 @@ def test_ones_own_picture_is_drawn(browser):
     assert notes["value"].startswith("Left out, as the prompt does not name them: <cleo>, <dev>.")
 
 
-@pytest.mark.parametrize(("changed", "says"), [({"Prompt": "<eve> at night"}, "names <eve>"), ({"Name 2": "cleo"}, "Two subjects have the name 'cleo'"), ({"Seed": None}, "seed=None"), ({"Subject 1": None}, "'cleo', has no picture")])
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"Prompt": "<eve> at night"}, "names <eve>"),
+        ({"Name 2": "cleo"}, "Two subjects have the name 'cleo'"),
+        ({"Seed": None}, "seed=None"),
+        ({"Subject 1": None}, "'cleo', has no picture"),
+    ],
+)
 def test_what_cannot_be_drawn_is_said_in_plain_text(changed, says, browser):
     gallery, files, notes = press(browser, changed)
     assert gallery["value"] == [] and not files["visible"]
@@ -107,7 +115,15 @@ def test_a_page_without_gradio_says_how_to_install_it(tmp_path):
     assert done.stderr == 'error: The page needs gradio, which is not installed; install it with: pip install -e ".[demo]"\n'
 
 
-@pytest.mark.parametrize(("words", "says"), [(("--prior", "conf"), "'conf' holds no model_index.json"), (("--device", "abacus"), "device='abacus' is unknown"), (("--adapter", "conf"), "conf"), (("--out", "LICENSE"), "give another with --out")])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--prior", "conf"), "'conf' holds no model_index.json"),
+        (("--device", "abacus"), "device='abacus' is unknown"),
+        (("--adapter", "conf"), "conf"),
+        (("--out", "LICENSE"), "give another with --out"),
+    ],
+)
 def test_errors_of_the_command_line_are_one_line(words, says, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "")

@@ -102,7 +102,9 @@ def test_an_adapter_that_needs_regions_is_refused_before_any_model_is_opened(mod
     with pytest.raises(ValueError) as error:
         run(composed(*words), "")
     said = str(error.value)
-    assert all(part in said for part in (str(adapter), "'mask'", "only in regions that are given", "mlp, linear, conv", "such as router=mlp")), said
+    assert all(
+        part in said for part in (str(adapter), "'mask'", "only in regions that are given", "mlp, linear, conv", "such as router=mlp")
+    ), said
 
 
 def test_an_adapter_of_others_than_people_is_refused(models, tmp_path):

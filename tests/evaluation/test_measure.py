@@ -91,7 +91,13 @@ def test_swaps_doubles_and_empty_pictures_are_called_so(knowing):
 
 def test_pictures_of_one_noise_count_as_one_draw(oracle):
     drawn = {key: (row.value.count, row.value.clusters) for key, row in numbers(oracle).items()}
-    for key in (("identity", "likeness"), ("prompt", "scene"), ("context", "drift_from_prior"), ("routing", "inside"), ("routing", "own_map")):
+    for key in (
+        ("identity", "likeness"),
+        ("prompt", "scene"),
+        ("context", "drift_from_prior"),
+        ("routing", "inside"),
+        ("routing", "own_map"),
+    ):
         assert drawn[key] == (12, 6), key
     assert drawn["two people", "nearest_embedding"] == drawn["two people", "shirt_color"] == (12, 6)
     assert drawn["two people", "both_own"] == drawn["context", "drift_between_subjects"] == (6, 6)
@@ -190,5 +196,13 @@ def test_the_table_of_the_docs_is_what_its_metrics_say(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert write_ablations(words.runs, tmp_path / "ablations.md", command=command) == file.read_text()
     runs = [read_metrics(run) for run in words.runs]
-    assert {run["title"] for run in runs} >= {"moa", "moa_kept_context", "single_branch", "no_router_loss", "no_space_time", "cross_only", "constant_router"}
+    assert {run["title"] for run in runs} >= {
+        "moa",
+        "moa_kept_context",
+        "single_branch",
+        "no_router_loss",
+        "no_space_time",
+        "cross_only",
+        "constant_router",
+    }
     assert all(run["settings"]["people"] >= 150 for run in runs)

@@ -34,7 +34,10 @@ def test_drift_of_known_offsets_beside_wild_figures():
     rng = np.random.default_rng(0)
     first = rng.integers(20, 236, (128, 128, 3)).astype(np.uint8)
     offset = np.broadcast_to([5, 10, 15], first.shape).copy()
-    second, mixed = first + offset.astype(np.uint8), np.where(np.arange(128)[:, None, None] % 2, first - np.uint8(20), first + offset.astype(np.uint8))
+    second, mixed = (
+        first + offset.astype(np.uint8),
+        np.where(np.arange(128)[:, None, None] % 2, first - np.uint8(20), first + offset.astype(np.uint8)),
+    )
     masks = (figure(20, 50), figure(80, 110))
     near = ~background(masks)
     for picture in (second, mixed):
@@ -45,13 +48,16 @@ def test_drift_of_known_offsets_beside_wild_figures():
     assert drift(first, mixed, masks) == pytest.approx(100 * wanted / 255)
     one_more = drift(first, second, masks[:1])  # a figure that is forgotten counts in full
     assert one_more > 2 * drift(first, second, masks)
-    assert drifts([first, first], [second, second], [masks, [np.ones((128, 128), bool)]]) == pytest.approx([100 * 10 / 255, np.nan], nan_ok=True)
+    assert drifts([first, first], [second, second], [masks, [np.ones((128, 128), bool)]]) == pytest.approx(
+        [100 * 10 / 255, np.nan], nan_ok=True
+    )
 
 
 def test_masks_are_widened_and_a_full_picture_has_no_outside():
     outside = background([figure()])
     assert not outside[30, 40 - ROOM // 2 : 80 + ROOM // 2].any() and outside[0, 0] and not (outside & figure()).any()
-    assert background([figure()])[30, 40 - ROOM // 2 - 1] and background([figure()])[30 - ROOM // 2 - 1, 60]  # by no more than half of ROOM on each side
+    # by no more than half of ROOM on each side
+    assert outside[30, 40 - ROOM // 2 - 1] and outside[30 - ROOM // 2 - 1, 60]
     assert np.isnan(drift(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), [np.ones((8, 8), bool)]))
 
 

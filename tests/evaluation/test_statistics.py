@@ -27,7 +27,9 @@ def test_nothing_to_measure_is_nan_not_an_error():
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
     samples = np.random.default_rng(0).random((80, 80)) < 0.7
-    found = [estimate(partial(share_of, values=sample), range(80), seed=trial, rounds=200) for trial, sample in enumerate(samples.astype(float))]
+    found = [
+        estimate(partial(share_of, values=sample), range(80), seed=trial, rounds=200) for trial, sample in enumerate(samples.astype(float))
+    ]
     assert np.mean([one.low <= 0.7 <= one.high for one in found]) > 0.85
 
 
@@ -36,7 +38,10 @@ def test_copies_in_one_cluster_say_no_more_than_the_original(times):
     values = np.random.default_rng(3).random(60)
     alone, copies, own = mean(values), np.repeat(values, times), np.repeat(np.arange(60), times)
     together, apart = mean(copies, own), mean(copies)
-    assert (together.low, together.high) == pytest.approx((alone.low, alone.high)) and (together.count, together.clusters) == (60 * times, 60)
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high)) and (together.count, together.clusters) == (
+        60 * times,
+        60,
+    )
     assert together.value == apart.value == pytest.approx(alone.value) and apart.clusters == 60 * times
     assert (together.high - together.low) / (apart.high - apart.low) == pytest.approx(np.sqrt(times), rel=0.12)
 

@@ -28,7 +28,9 @@ def events(pipe, monkeypatch) -> list[tuple[str, tuple[int, ...]]]:
     seen: list[tuple[str, tuple[int, ...]]] = []
 
     def watch(name, module) -> None:
-        module.register_forward_pre_hook(lambda _, args, kwargs: seen.append((name, tuple((args or list(kwargs.values()))[0].shape))), with_kwargs=True)
+        module.register_forward_pre_hook(
+            lambda _, args, kwargs: seen.append((name, tuple((args or list(kwargs.values()))[0].shape))), with_kwargs=True
+        )
 
     for site in pipe.moa_adapters["people"].config.sites:
         layer, kind = pipe.unet.get_submodule(site.name), site.name.rpartition(".")[2]
@@ -41,14 +43,21 @@ def events(pipe, monkeypatch) -> list[tuple[str, tuple[int, ...]]]:
     fusion = pipe.moa.fusion["people"]
     for name in ("fuse", "offsets"):
         own = getattr(fusion, name)
-        monkeypatch.setattr(fusion, name, lambda first, *rest, name=name, own=own: seen.append((name, tuple(first.shape))) or own(first, *rest))
+        monkeypatch.setattr(
+            fusion, name, lambda first, *rest, name=name, own=own: seen.append((name, tuple(first.shape))) or own(first, *rest)
+        )
     return seen
 
 
 def test_once_a_call_and_not_once_a_step(pipe, events, picture):
     """Two subjects in two prompts with guidance: of each cross-attention layer, the prior projects the prompts (4 rows) once and all subject
     tokens of all steps once; the branch the conditional half (2 rows) and the same tokens."""
-    pipe(["<alice> and <bob>"] * 2, subjects={"alice": picture, "bob": picture.rotate(90)}, generator=torch.Generator().manual_seed(0), **CALL)
+    pipe(
+        ["<alice> and <bob>"] * 2,
+        subjects={"alice": picture, "bob": picture.rotate(90)},
+        generator=torch.Generator().manual_seed(0),
+        **CALL,
+    )
     sites, width = pipe.moa_adapters["people"].config.sites, pipe.unet.config.cross_attention_dim
     cross, plain = sum(site.cross for site in sites), sum(not site.cross for site in sites)
     prompts, tokens = (4, 77, width), (STEPS, 2, 2 * TOKENS, width)

@@ -84,7 +84,9 @@ def test_every_family_is_inverted_in_words_and_with_subjects(pipe, small, pictur
     for prompt, subjects in ((PROMPT, None), ("<alice> in the snow", {"alice": picture})):
         latents = pipe.invert(small, prompt, subjects=subjects, num_inference_steps=3, rounds=2, **size)
         assert latents.shape == (1, 4, 8, 8) and latents.isfinite().all() and pipe.scheduler is before
-        swapped = pipe("<bob> in the snow", subjects={"bob": picture.rotate(90)}, latents=latents, num_inference_steps=3, guidance_scale=1.0, **size)
+        swapped = pipe(
+            "<bob> in the snow", subjects={"bob": picture.rotate(90)}, latents=latents, num_inference_steps=3, guidance_scale=1.0, **size
+        )
         assert swapped.images[0].size == (16, 16)
 
 
@@ -133,7 +135,10 @@ def test_schedulers_that_cannot_be_inverted(model_folder, small):
         (EulerDiscreteScheduler.from_config(usual), "EulerDiscreteScheduler, which cannot"),
         (DDIMScheduler.from_config(usual, clip_sample=True), "DDIMScheduler that clips"),
         (DDIMScheduler.from_config(usual, prediction_type="sample"), "'sample' cannot be inverted: its step at time 1 "),
-        (DDIMScheduler.from_config(usual, rescale_betas_zero_snr=True, timestep_spacing="trailing"), "'epsilon' cannot be inverted: its step at time 999 "),
+        (
+            DDIMScheduler.from_config(usual, rescale_betas_zero_snr=True, timestep_spacing="trailing"),
+            "'epsilon' cannot be inverted: its step at time 999 ",
+        ),
     ):
         pipe.scheduler = scheduler
         with pytest.raises(ValueError, match=message):

@@ -66,7 +66,14 @@ def test_a_callers_callback_still_runs_with_what_it_asked_for(pipe, picture):
         seen.append(sorted(tensors))
         return {"latents": tensors["latents"] + 1}
 
-    moved = draw(pipe, picture, routing=LEFT, keep_context=True, callback_on_step_end=own, callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"])
+    moved = draw(
+        pipe,
+        picture,
+        routing=LEFT,
+        keep_context=True,
+        callback_on_step_end=own,
+        callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"],
+    )
     assert seen == [["latents", "prompt_embeds"]] * 3
     still = draw(pipe, picture, routing=LEFT, keep_context=True)
     assert torch.equal(moved[..., 5:], still[..., 5:]) and not torch.equal(moved[..., :4], still[..., :4])

@@ -7,7 +7,14 @@ import torch
 from moa.pipelines.layers import RAMP, layer_sheet, paint, short_names, spread
 
 DOWN, UP = "down_blocks.0.attentions.0.transformer_blocks.0.attn{}", "up_blocks.1.attentions.{}.transformer_blocks.{}.attn2"
-SITES = [DOWN.format(1), DOWN.format(2), "mid_block.attentions.0.transformer_blocks.0.attn1", UP.format(0, 0), UP.format(1, 0), UP.format(1, 1)]
+SITES = [
+    DOWN.format(1),
+    DOWN.format(2),
+    "mid_block.attentions.0.transformer_blocks.0.attn1",
+    UP.format(0, 0),
+    UP.format(1, 0),
+    UP.format(1, 1),
+]
 
 
 def routed(steps: range, value: float = 0.5, sizes=(8, 8, 4, 8, 8, 8)) -> dict:

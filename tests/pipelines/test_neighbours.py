@@ -220,7 +220,9 @@ def test_an_ip_adapter_reaches_the_experts_too(family, model_folder, picture, tm
 def test_an_ip_adapter_plus_is_no_layer_of_the_unet(pipe, picture):
     """Its projection is made of attention too, and lies in the UNet."""
     bare = find_sites(pipe.unet)
-    plus = IPAdapterPlusImageProjection(embed_dims=16, output_dims=pipe.unet.config.cross_attention_dim, hidden_dims=16, depth=1, dim_head=8, heads=2, num_queries=4)
+    plus = IPAdapterPlusImageProjection(
+        embed_dims=16, output_dims=pipe.unet.config.cross_attention_dim, hidden_dims=16, depth=1, dim_head=8, heads=2, num_queries=4
+    )
     pipe.unet.encoder_hid_proj = MultiIPAdapterImageProjection([plus])
     assert find_sites(pipe.unet) == bare
     load_moa(pipe)

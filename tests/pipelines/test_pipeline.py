@@ -84,7 +84,14 @@ def test_one_dict_serves_every_prompt(pipe, picture):
 
 
 def test_output_routing(pipe, picture):
-    out = pipe("<alice> and <bob>", subjects={"alice": picture, "bob": picture}, output_routing=True, num_images_per_prompt=2, generator=seed(), **CALL)
+    out = pipe(
+        "<alice> and <bob>",
+        subjects={"alice": picture, "bob": picture},
+        output_routing=True,
+        num_images_per_prompt=2,
+        generator=seed(),
+        **CALL,
+    )
     assert isinstance(out, MoAOutput)
     assert out.routing.shape == (2, 2, 8, 8) and out.experts == ("people",)
     torch.testing.assert_close(out.routing.sum(1), torch.ones(2, 8, 8))
@@ -220,7 +227,10 @@ def test_maps_of_two_adapters_in_different_layers(pipe, picture):
     for name, part in (("people", "down_blocks"), ("pets", "up_blocks")):
         assert any(part in site for site in names)
         pipe.load_moa(make_adapter(pipe.unet, seed=len(name), layers=[part]), name)
-    given = {name: pipe.encode_subject(picture.rotate(90 * i), adapter=adapter) for i, (name, adapter) in enumerate([("a", "people"), ("b", "people"), ("c", "pets"), ("d", "pets")])}
+    given = {
+        name: pipe.encode_subject(picture.rotate(90 * i), adapter=adapter)
+        for i, (name, adapter) in enumerate([("a", "people"), ("b", "people"), ("c", "pets"), ("d", "pets")])
+    }
     out = pipe("<a> and <b> and <c> and <d>", subjects=given, output_routing=True, generator=seed(), **CALL)
     maps = out.subject_maps[0]
     assert not torch.equal(maps["a"], maps["b"]) and not torch.equal(maps["c"], maps["d"])
@@ -316,11 +326,14 @@ def test_a_model_that_is_offloaded_is_fetched_before_the_fusion_runs(pipe, pictu
 
     pipe.enable_model_cpu_offload(device="cpu")
     fetch, order = CpuOffload.pre_forward, []
-    monkeypatch.setattr(CpuOffload, "pre_forward", lambda self, module, *args, **kwargs: order.append(type(module).__name__) or fetch(self, module, *args, **kwargs))
+    monkeypatch.setattr(
+        CpuOffload,
+        "pre_forward",
+        lambda self, module, *args, **kwargs: order.append(type(module).__name__) or fetch(self, module, *args, **kwargs),
+    )
     pipe.unet.moa.fusion["people"].resampler.register_forward_pre_hook(lambda module, args: order.append("fusion"))
     pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL)
     assert order[: order.index("fusion")][-1] == "UNet2DConditionModel"
-
 
 
 def test_without_guidance(pipe, picture):
@@ -338,7 +351,10 @@ def test_two_pictures_without_guidance_are_not_taken_for_guidance(pipe, stock, p
 def test_a_handle_works_in_other_stock_pipelines(pipe, picture, task):
     kind = getattr(diffusers, f"StableDiffusion{'XL' if isinstance(pipe, StableDiffusionXLPipeline) else ''}{task}Pipeline")
     names = set(kind._get_signature_keys(kind)[0]) | set(kind._optional_components)
-    other = kind(**{name: part for name, part in pipe.components.items() if name in names}, **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}))
+    other = kind(
+        **{name: part for name, part in pipe.components.items() if name in names},
+        **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}),
+    )
     other.set_progress_bar_config(disable=True)
     call = dict(image=picture.resize((16, 16)), strength=0.8, num_inference_steps=4, guidance_scale=3.0, output_type="np")
     if task == "Inpaint":
@@ -355,7 +371,10 @@ def test_a_window_counts_the_steps_that_img2img_takes(pipe, picture, monkeypatch
     """Of eight steps the last four: the second half of the run is the last two."""
     kind = getattr(diffusers, f"StableDiffusion{'XL' if isinstance(pipe, StableDiffusionXLPipeline) else ''}Img2ImgPipeline")
     names = set(kind._get_signature_keys(kind)[0]) | set(kind._optional_components)
-    other = kind(**{name: part for name, part in pipe.components.items() if name in names}, **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}))
+    other = kind(
+        **{name: part for name, part in pipe.components.items() if name in names},
+        **({} if "XL" in kind.__name__ else {"requires_safety_checker": False}),
+    )
     other.set_progress_bar_config(disable=True)
     seen, context = [], type(pipe.moa).context
     monkeypatch.setattr(type(pipe.moa), "context", lambda *given: seen.append(context(*given)) or seen[-1])

@@ -27,7 +27,14 @@ def test_a_subject_may_come_twice():
 
 @pytest.mark.parametrize(
     ("before", "noun", "text"),
-    [("the ", "dog", "dog"), ("and ", "dog", "a dog"), ("", "owl", "an owl"), ("my", "cat", "cat"), ("", "the old man", "the old man"), ("a photo of ", "dog", "a dog")],
+    [
+        ("the ", "dog", "dog"),
+        ("and ", "dog", "a dog"),
+        ("", "owl", "an owl"),
+        ("my", "cat", "cat"),
+        ("", "the old man", "the old man"),
+        ("a photo of ", "dog", "a dog"),
+    ],
 )
 def test_articles(before, noun, text):
     assert with_article(noun, before) == text

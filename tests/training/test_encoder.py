@@ -28,13 +28,26 @@ def pictures(tmp_path_factory):
 
 def objective(pictures, **changes):
     torch.manual_seed(0)
-    return EncoderObjective(new_encoder(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1)), data=pictures, validation=pictures, **({"size": 32, "shift": 2} | changes))
+    return EncoderObjective(
+        new_encoder(widths=(8, 8, 8, 16), depths=(1, 1, 1, 1)), data=pictures, validation=pictures, **({"size": 32, "shift": 2} | changes)
+    )
 
 
 @pytest.fixture(scope="module")
 def exported(pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
-    list(train(objective(pictures), pictures, out=folder / "run", export=folder / "encoder", steps=2, batch_size=4, learning_rate=1e-3, cpu=True))
+    list(
+        train(
+            objective(pictures),
+            pictures,
+            out=folder / "run",
+            export=folder / "encoder",
+            steps=2,
+            batch_size=4,
+            learning_rate=1e-3,
+            cpu=True,
+        )
+    )
     return folder / "encoder"
 
 
@@ -50,7 +63,19 @@ def test_pictures_are_the_same_however_many_are_drawn(pictures, tmp_path, monkey
 
 
 def test_it_learns_what_it_sees(pictures, tmp_path):
-    reports = list(train(objective(pictures, shift=0), pictures, out=tmp_path, steps=60, batch_size=12, learning_rate=1e-2, warmup_steps=1, cpu=True, precision="no"))
+    reports = list(
+        train(
+            objective(pictures, shift=0),
+            pictures,
+            out=tmp_path,
+            steps=60,
+            batch_size=12,
+            learning_rate=1e-2,
+            warmup_steps=1,
+            cpu=True,
+            precision="no",
+        )
+    )
     assert reports[-1].parts["words"] < 0.3 * reports[0].parts["words"]
 
 

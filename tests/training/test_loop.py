@@ -73,7 +73,9 @@ def test_accumulation_equals_the_big_batch(tmp_path: Path) -> None:
 def test_gradients_are_clipped(tmp_path: Path, limit: float | None) -> None:
     norms = []
     hook = register_optimizer_step_pre_hook(
-        lambda optimizer, args, kwargs: norms.append(torch.linalg.vector_norm(torch.cat([p.grad.flatten() for group in optimizer.param_groups for p in group["params"]])))
+        lambda optimizer, args, kwargs: norms.append(
+            torch.linalg.vector_norm(torch.cat([p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]))
+        )
     )
     reports = run(Toy(), tmp_path, steps=3, clip_norm=limit)
     hook.remove()
@@ -175,7 +177,9 @@ for report in train(Toy(), Ramp(), out={out!r}, batch_size=6, learning_rate=0.05
 
 def test_a_run_that_is_left_in_the_middle_holds_no_process_up(tmp_path: Path) -> None:
     """The generator is still alive, and so is its data worker, when the interpreter ends."""
-    code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path), steps=100, resume="none").replace("cpu=True", "cpu=True, workers=1")
+    code = SCRIPT.format(tests=str(Path(__file__).parent), out=str(tmp_path), steps=100, resume="none").replace(
+        "cpu=True", "cpu=True, workers=1"
+    )
     code = code.replace("for report in ", "reports = ").replace("):\n    print(report.step, flush=True)", ")\nprint(next(reports).step)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
     assert done.returncode == 0 and done.stdout == "1\n", done.stderr

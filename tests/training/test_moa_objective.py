@@ -63,9 +63,7 @@ def step(objective, examples, seed=0):
     return objective(objective.collate(examples), torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(
-    ("localization", "background"), [("squared", "picture"), ("balanced", "prior"), ("exclusive", "prior")]
-)
+@pytest.mark.parametrize(("localization", "background"), [("squared", "picture"), ("balanced", "prior"), ("exclusive", "prior")])
 def test_losses_and_gradients(family, model_folder, localization, background):
     objective, examples = make(model_folder, family, localization=localization, background=background, background_weight=0.7)
     frozen = copy.deepcopy({n: p for n, p in objective.named_parameters() if not p.requires_grad})
@@ -89,7 +87,10 @@ def test_the_background_is_to_be_what_the_prior_predicts(model_folder):
             parameter.add_(0.05 * torch.randn_like(parameter))
     parts = step(objective, examples)[1]
     assert 10 * fresh < parts["background"] < 0.1  # it starts as the prior's copy
-    whole = [SubjectExample(e.image, e.prompt, {n: Subject(s.pictures, s.noun, np.ones_like(s.mask)) for n, s in e.subjects.items()}) for e in examples]
+    whole = [
+        SubjectExample(e.image, e.prompt, {n: Subject(s.pictures, s.noun, np.ones_like(s.mask)) for n, s in e.subjects.items()})
+        for e in examples
+    ]
     assert step(objective, whole)[1]["background"] == 0  # no pixel of it
     objective.background = "picture"
     assert step(objective, examples)[1]["background"] > 0.1
@@ -211,7 +212,9 @@ def test_where_a_layer_looks_is_not_learned_by_changing_what_the_subject_is(mode
 
 def test_train_save_load_same_picture(family, model_folder, tmp_path):
     objective, _ = make(model_folder, family)
-    list(train(objective, Squares(), out=tmp_path / "run", batch_size=4, learning_rate=1e-2, steps=3, cpu=True, export=tmp_path / "adapter"))
+    list(
+        train(objective, Squares(), out=tmp_path / "run", batch_size=4, learning_rate=1e-2, steps=3, cpu=True, export=tmp_path / "adapter")
+    )
     objective.eval()
     call = dict(subjects={"alice": Image.new("RGB", (20, 20), "red")}, num_inference_steps=2, output_type="np", height=16, width=16)
     with warnings.catch_warnings():

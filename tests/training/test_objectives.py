@@ -109,7 +109,9 @@ def test_crops_are_parts_of_their_pictures() -> None:
 
 def test_clip_learns(bank: Bank, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    losses = [report.loss for report in steps(clip_objective(bank), bank, tmp_path, steps=30, learning_rate=5e-3, validate_every_minutes=None)]
+    losses = [
+        report.loss for report in steps(clip_objective(bank), bank, tmp_path, steps=30, learning_rate=5e-3, validate_every_minutes=None)
+    ]
     assert sum(losses[-10:]) < sum(losses[:10])
 
 

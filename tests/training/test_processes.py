@@ -63,9 +63,30 @@ def test_the_training_command_in_two_processes(model_folder, tmp_path: Path) -> 
         f"prior.path={model_folder('sd15')}", "name=two", "data.size=32", "validation.size=32", "data.plain=0.7", "where.fusion_width=32", "objective.previews=1",
         "train.batch_size=2", "train.max_minutes=null", "train.steps=6", "train.log_every=1", "train.validate_every_minutes=null", "train.workers=0", "train.cpu=true", "train.precision=no",
     ]  # fmt: skip
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        str(free_port()),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *launch, str(ROOT / "train.py"), *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(
+        [sys.executable, *launch, str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     (out,) = (tmp_path / "outputs" / "two").iterdir()
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

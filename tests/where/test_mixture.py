@@ -70,7 +70,11 @@ def test_a_mixed_layer_by_hand():
     centres = (2 * torch.arange(8) + 1) / 8 - 1
     xy = torch.stack([centres.repeat(8), centres.repeat_interleave(8)], dim=1)
     place = torch.cat([xy, (torch.pi * xy).sin(), (torch.pi * xy).cos(), (2 * torch.pi * xy).sin(), (2 * torch.pi * xy).cos()], dim=1)
-    q, k, v = layer.to_q(x) + branch.q_delta(x) + place @ branch.q_place.up.weight.T, layer.to_k(text) + branch.k_delta(text), layer.to_v(text) + branch.v_delta(text)
+    q, k, v = (
+        layer.to_q(x) + branch.q_delta(x) + place @ branch.q_place.up.weight.T,
+        layer.to_k(text) + branch.k_delta(text),
+        layer.to_v(text) + branch.v_delta(text),
+    )
     heads = attend(q, k, v, layer.heads, layer.scale)
     personal = layer.to_out[0](heads) + branch.out_delta(heads)
     r = router(x, (8, 8), torch.tensor([500.0])).sigmoid().unsqueeze(-1)
@@ -102,7 +106,9 @@ def test_a_time_that_is_no_step_of_the_run_is_made_on_its_own(family):
     steps = torch.tensor([900, 500, 100])
     mixed = both(timesteps=lambda: steps, cache={})
     for t in (500, 450, 500, 100):
-        torch.testing.assert_close(scene.answer(mixed, timestep=torch.tensor(t)), scene.answer(both(), timestep=torch.tensor(t)), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            scene.answer(mixed, timestep=torch.tensor(t)), scene.answer(both(), timestep=torch.tensor(t)), rtol=1e-5, atol=1e-6
+        )
     steps = torch.tensor([900, 700, 500, 300, 100])
     t = torch.tensor(300)
     torch.testing.assert_close(scene.answer(mixed, timestep=t), scene.answer(both(), timestep=t), rtol=1e-5, atol=1e-6)
@@ -291,5 +297,7 @@ def test_call_by_position_is_the_same(family):
     scene = make_scene(family)
     call = unet_call(family)
     with torch.no_grad(), scene.unet.moa.subjects(both()):
-        a = scene.unet(call["sample"], call["timestep"], call["encoder_hidden_states"], added_cond_kwargs=call.get("added_cond_kwargs")).sample
+        a = scene.unet(
+            call["sample"], call["timestep"], call["encoder_hidden_states"], added_cond_kwargs=call.get("added_cond_kwargs")
+        ).sample
     assert torch.equal(a, scene.answer(both()))

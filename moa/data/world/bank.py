@@ -33,9 +33,7 @@ def render_bank(
     """
     path = Path(path)
     if path.suffix != ".npy" or count < 1:
-        raise ValueError(
-            f"got path {str(path)!r}, count {count}; allowed are a .npy path and a count of 1 or more; pass such"
-        )
+        raise ValueError(f"got path {str(path)!r}, count {count}; allowed are a .npy path and a count of 1 or more; pass such")
     if path.exists():
         return path
     world = World(split, seed=seed, size=size, length=count, identities=identities, cache=cache)
@@ -71,9 +69,7 @@ def _open_parts(parts: Path, facts: dict[str, int | str], shape: tuple[int, ...]
     about = parts / "bank.json"
     if about.exists():
         if (found := json.loads(about.read_text(encoding="utf-8"))) != facts:
-            raise ValueError(
-                f"{parts} holds an unfinished bank {found}; allowed is {facts}; remove the folder or finish that bank"
-            )
+            raise ValueError(f"{parts} holds an unfinished bank {found}; allowed is {facts}; remove the folder or finish that bank")
         return
     parts.mkdir(parents=True, exist_ok=True)
     np.lib.format.open_memmap(parts / "pictures.npy", mode="w+", dtype=np.uint8, shape=shape).flush()

@@ -93,9 +93,7 @@ def _sides(texts: Sequence[str], places: Sequence[str]) -> str:
 def _counted(said: Sequence[Said], plurals: Sequence[str]) -> str:
     """ "two people and a robot" for figures without a detail; their order is that of first mention."""
     groups = {many: [s for s, p in zip(said, plurals, strict=True) if p == many] for many in dict.fromkeys(plurals)}
-    return enumerate_words(
-        [f"{NUMBERS[len(g)]} {many}" if len(g) > 1 else g[0].text() for many, g in groups.items()]
-    )
+    return enumerate_words([f"{NUMBERS[len(g)]} {many}" if len(g) > 1 else g[0].text() for many, g in groups.items()])
 
 
 def _pair(texts: Sequence[str], layout: Layout, form: float) -> str:

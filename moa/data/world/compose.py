@@ -46,9 +46,7 @@ def mask_box(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
     return solid_box(mask.astype(np.uint8) * 255)
 
 
-def _place(
-    rng: np.random.Generator, sprites: list[Image.Image], classes: list[type[Identity]], size: int, shrink: float
-) -> list[Placed]:
+def _place(rng: np.random.Generator, sprites: list[Image.Image], classes: list[type[Identity]], size: int, shrink: float) -> list[Placed]:
     """Figures side by side with jitter, feet near the lower edge, as high as `HEIGHTS` and their class say."""
     count, unit = len(sprites), size / 128
     low, high = HEIGHTS[count]
@@ -63,11 +61,7 @@ def _place(
         if right - left > 0.9 * size:
             figure = at_height(picture, height * 0.9 * size / (right - left))
             left, _, right, bottom = solid_box(np.asarray(figure.getchannel("A")))
-        center = (
-            size / 2
-            + ((slot + 0.5) / count - 0.5) * size * spread
-            + rng.uniform(-1, 1) * (0.16 if count == 1 else 0.05) * size
-        )
+        center = size / 2 + ((slot + 0.5) / count - 0.5) * size * spread + rng.uniform(-1, 1) * (0.16 if count == 1 else 0.05) * size
         half = (right - left) / 2
         center = np.clip(center, half + 1, size - half - 1)
         feet = size * (rng.uniform(0.89, 0.985) + who.sunk)
@@ -95,9 +89,7 @@ def arrange(
     return places, order, masks[back]
 
 
-def compose(
-    background: UInt8[np.ndarray, "h w 3"], places: list[Placed], order: list[int]
-) -> UInt8[np.ndarray, "h w 3"]:
+def compose(background: UInt8[np.ndarray, "h w 3"], places: list[Placed], order: list[int]) -> UInt8[np.ndarray, "h w 3"]:
     """The background with all figures alpha-composited in order; what leaves the picture is cut."""
     image = Image.fromarray(background)
     for place in (places[i] for i in order):

@@ -98,8 +98,7 @@ class World(Dataset[WorldExample]):
             )
         if not 0 <= references < looks:
             raise ValueError(
-                f"got {references} references; allowed are 0 to {looks - 1} with {looks} looks; "
-                "ask for fewer or raise looks (at most 6)"
+                f"got {references} references; allowed are 0 to {looks - 1} with {looks} looks; ask for fewer or raise looks (at most 6)"
             )
         self.split, self.seed, self.size, self.kinds, self.count = split, seed, size, tuple(kinds), tuple(count)
         self.weights = np.asarray(weights, float) / sum(weights)
@@ -168,8 +167,7 @@ class World(Dataset[WorldExample]):
         others = rng.permutation([i for i in range(self.looks) if i != look])[: self.references]
         who, states = identity(self.split, number, kind), self._looks(number, kind)
         pairs = [
-            render_reference(rng, sprite(who, states[i], self.cache), self.size, close_ups=who.close_ups, sunk=who.sunk)
-            for i in others
+            render_reference(rng, sprite(who, states[i], self.cache), self.size, close_ups=who.close_ups, sunk=who.sunk) for i in others
         ]
         return tuple(zip(*pairs, strict=True))
 

@@ -1,6 +1,6 @@
 """Example subjects to ship with an adapter: people of the test split who look as different as can be.
 
-    python -m moa.data.world.examples models/tiny-people/examples
+python -m moa.data.world.examples models/tiny-people/examples
 """
 
 import sys

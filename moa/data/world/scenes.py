@@ -129,9 +129,7 @@ def _jitter(rng: np.random.Generator, color: str) -> str:
     channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, saturation, value = colorsys.rgb_to_hsv(*channels)
     shift = rng.uniform(-1, 1, 3) * (0.012, 0.04, 0.025)
-    rgb = colorsys.hsv_to_rgb(
-        (hue + shift[0]) % 1, *np.clip((saturation + shift[1] * saturation, value + shift[2]), 0, 1)
-    )
+    rgb = colorsys.hsv_to_rgb((hue + shift[0]) % 1, *np.clip((saturation + shift[1] * saturation, value + shift[2]), 0, 1))
     return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
 
 

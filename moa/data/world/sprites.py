@@ -43,9 +43,7 @@ def svg(name: str, options: dict[str, str | int]) -> str:
     """The SVG of a style with these options; without the clip to the canvas, which costs most of the drawing time."""
     fixed = {"seed": "moa", "animationVariant": "none", "backgroundColor": "#00000000"}
     text = str(Avatar(style(name), fixed | options))
-    return re.sub(
-        r"<metadata.*?</metadata>", "", text.replace(' clip-path="url(#clip-', ' data-clip="url(#clip-'), flags=re.S
-    )
+    return re.sub(r"<metadata.*?</metadata>", "", text.replace(' clip-path="url(#clip-', ' data-clip="url(#clip-'), flags=re.S)
 
 
 def with_margin(text: str, margin: float) -> str:

@@ -11,9 +11,7 @@ IMAGE_ENCODER = "openai/clip-vit-large-patch14"  # of subjects, where the model 
 
 def encode_text(pipe: StableDiffusionXLPipeline, prompts: list[str], device) -> tuple[Tensor, Tensor]:
     """Text states (b l d) of both encoders joined in width, and the pooled text (b d)."""
-    states, _, pooled, _ = pipe.encode_prompt(
-        prompts, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
-    )
+    states, _, pooled, _ = pipe.encode_prompt(prompts, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False)
     return states, pooled
 
 

@@ -81,7 +81,11 @@ class EncoderObjective(nn.Module):
                 batch = self._batch([self.validation[i] for i in rows])
                 told.append((self.tell(to_signed(batch.images)).float().cpu(), batch.words.long().cpu()))
         logits, words = (torch.cat(parts) for parts in zip(*told, strict=True))
-        return {f"{kind}_{name}": value for kind, name in HEADS if name in IDENTITY[kind] and (value := balanced(logits, words, (kind, name))) is not None}
+        return {
+            f"{kind}_{name}": value
+            for kind, name in HEADS
+            if name in IDENTITY[kind] and (value := balanced(logits, words, (kind, name))) is not None
+        }
 
     def export(self, folder: Path) -> None:
         """Saves the encoder in float16, with its image processor."""

@@ -69,7 +69,11 @@ class MoAObjective(nn.Module):
     ):
         """A fresh adapter on a prior: `where` makes it from a UNet, `encoder` names the subject encoder (None: the prior's own)."""
         super().__init__()
-        for name, given, known in (("localization", localization, LOCALIZATION), ("background", background, BACKGROUND), ("routed", routed, ROUTED)):
+        for name, given, known in (
+            ("localization", localization, LOCALIZATION),
+            ("background", background, BACKGROUND),
+            ("routed", routed, ROUTED),
+        ):
             if given not in known:
                 raise ValueError(f"{name}={given!r} is unknown; choose one of {', '.join(known)}.")
         self.prior = prior

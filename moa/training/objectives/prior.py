@@ -29,7 +29,14 @@ class LatentTexts(NamedTuple):
 
 
 def new_unet(
-    *, channels: Sequence[int], head_width: int, norm_groups: int, latent_channels: int, size: int, text_width: int, start: str | None = None
+    *,
+    channels: Sequence[int],
+    head_width: int,
+    norm_groups: int,
+    latent_channels: int,
+    size: int,
+    text_width: int,
+    start: str | None = None,
 ) -> UNet2DConditionModel:
     """A UNet of SD 1.5's block types (section 3.3, arXiv 2112.10752), with cross-attention at all but the coarsest level.
 
@@ -53,7 +60,9 @@ def new_unet(
             learned = UNet2DConditionModel.from_pretrained(find_model(start), subfolder="unet", dtype=torch.float32, use_safetensors=True)
         sizes, wanted = ({name: tuple(tensor.shape) for name, tensor in one.state_dict().items()} for one in (learned, unet))
         if sizes != wanted:
-            raise ValueError(f"objective.unet.start={start!r} has another UNet (channels {list(learned.config.block_out_channels)}, here {list(channels)}); give a model trained with these settings.")
+            raise ValueError(
+                f"objective.unet.start={start!r} has another UNet (channels {list(learned.config.block_out_channels)}, here {list(channels)}); give a model trained with these settings."
+            )
         unet.load_state_dict(learned.state_dict())
     return unet
 

@@ -61,9 +61,7 @@ def test_prompts_replace_identity_by_the_name_and_keep_the_state():
         for key, phrase in who.phrases().items():
             assert phrase not in prompt.replace("with happy eyes", ""), key
         said = (*state.clothes(who).values(), *state.acts(who).values())
-        assert all(
-            (phrase.removeprefix("with ") in prompt) == (phrase.removeprefix("with ") in text) for phrase in said
-        )
+        assert all((phrase.removeprefix("with ") in prompt) == (phrase.removeprefix("with ") in text) for phrase in said)
 
 
 def test_some_prompts_name_some_figures_only():
@@ -82,9 +80,7 @@ def test_about_one_caption_in_six_is_bare_and_counts_people():
 def test_positions_are_true():
     rng = np.random.default_rng(3)
     for _ in range(100):
-        figures = [
-            (identity("train", i, kind), looks("train", i, kind)[0], {}) for i, kind in ((0, "person"), (1, "robot"))
-        ]
+        figures = [(identity("train", i, kind), looks("train", i, kind)[0], {}) for i, kind in ((0, "person"), (1, "robot"))]
         text, _ = caption(rng, figures, Layout((1, 0), ((1, 0),)), "snow", [None, None])
         robot, one = text.find("robot"), text.find("person")
         if "left and" in text or "to the left of" in text:

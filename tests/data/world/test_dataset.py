@@ -99,9 +99,7 @@ def test_subjects_are_of_the_split_and_references_show_them_in_another_state(exa
 
 
 def test_reference_states_differ_from_the_shown_one(cache):
-    world = World(
-        "train", references=3, identities=2, kinds=("person",), count=(1,), weights=(1.0,), empty=0.0, cache=cache
-    )
+    world = World("train", references=3, identities=2, kinds=("person",), count=(1,), weights=(1.0,), empty=0.0, cache=cache)
     (subject,) = world[0].subjects
     numbers = [i for i in range(2) if identity("train", i, "person") == subject.identity]
     others = [state for state in looks("train", numbers[0], "person") if state != subject.state]
