@@ -11,6 +11,8 @@ import transformers
 from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 
+from moa.training.objectives.prior import new_scheduler
+
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "models" / "tiny"
 FILES = sorted(file for file in TINY.rglob("*") if file.is_file())
@@ -39,6 +41,15 @@ def test_its_parts_are_public_classes():
     for name, (library, kind) in parts.items():
         assert kind in dir(libraries[library]) and not kind.startswith("_"), name
         assert (TINY / name).is_dir(), name
+
+
+def test_it_is_drawn_as_its_own_experiment_would_have_it():
+    """The noise levels it was trained on, and fresh noise in every step."""
+    shipped, made = json.loads((TINY / "scheduler" / "scheduler_config.json").read_text()), new_scheduler()
+    assert shipped["_class_name"] == type(made).__name__ == "DDPMScheduler"
+    assert {name: value for name, value in shipped.items() if name[0] != "_"} == {
+        name: made.config[name] for name in shipped if name[0] != "_"
+    }
 
 
 def test_it_is_small():
