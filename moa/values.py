@@ -1,6 +1,7 @@
 """Checks of one setting each: every error names the setting, its value and what is allowed. Nothing heavy is imported."""
 
 import math
+from numbers import Integral, Real
 
 KINDS = {"NoneType": "null", "dict": "mapping", "str": "text", "int": "number", "float": "number", "bool": "true/false"}
 
@@ -28,13 +29,13 @@ def texts(name: str, value) -> None:
 
 def whole(name: str, value, low: int, high: int) -> None:
     """ValueError unless the value is an integer from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
         raise ValueError(f"{name}={value!r} cannot be used; give a whole number from {low} to {high}.")
 
 
 def number(name: str, value, low: float, high: float) -> None:
     """ValueError unless the value is a finite number from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name}={value!r} cannot be used; give a number from {low} to {high}.")
 
 

@@ -53,8 +53,10 @@ def settings_of(prior: str, adapter: str, dtype: str, device: str) -> Request:
 
 
 def examples(settings: Request) -> dict[str, Path]:
-    """Two of the adapter's example subjects, the middle ones (our choice); none where it has no two."""
-    folder = Path(find_model(settings.adapters["default"] or "")) / "examples"
+    """Two of the adapter's example subjects, the middle ones (our choice); none where it has no two, or there is none."""
+    if settings.adapters["default"] is None:
+        return {}
+    folder = Path(find_model(settings.adapters["default"])) / "examples"
     try:
         found = list(examples_of(folder).items())
     except ValueError:

@@ -62,7 +62,7 @@ def call(
     `names` are the pictures' in what `say` is told. Errors: ValueError where the memory of the device is not enough.
     """
     many = isinstance(prompt, list)
-    negative = [request.negative_prompt] * len(prompt) if many and request.negative_prompt else request.negative_prompt
+    negative = [request.negative_prompt] * len(prompt) if many and request.negative_prompt is not None else request.negative_prompt
     with notes(names, say) as meant:
         try:
             answer = pipe(
@@ -94,10 +94,13 @@ def say_seeds(seeds: Sequence[int]) -> str:
 
 
 def embed(pipe: MoAPipeline, name: str, given: Path | Sequence[Image.Image], noun: str | None) -> SubjectEmbedding:
-    """A subject's embedding, from its file or its pictures, for the adapter that has its noun.
+    """A subject's embedding, from its file or its pictures, for the adapter that the file names, or that has its noun.
 
     Errors: ValueError where several adapters are loaded and no noun decides.
     """
+    saved = SubjectEmbedding.load(given) if isinstance(given, Path) else None
+    if saved is not None and noun is None and saved.adapter in pipe.moa_adapters:
+        return saved
     nouns = {adapter: its.config.noun for adapter, its in pipe.moa_adapters.items()}
     fitting = list(nouns) if len(nouns) == 1 else [adapter for adapter in nouns if nouns[adapter] == noun]
     if len(fitting) != 1:
@@ -105,8 +108,8 @@ def embed(pipe: MoAPipeline, name: str, given: Path | Sequence[Image.Image], nou
         raise ValueError(
             f"Several adapters are loaded, with the nouns {known}; say which one draws {name!r} with nouns.{name}= and one of these nouns."
         )
-    if isinstance(given, Path):
-        return with_noun(SubjectEmbedding.load(given), noun, fitting[0])
+    if saved is not None:
+        return with_noun(saved, noun, fitting[0])
     return pipe.encode_subject(given, noun=noun, adapter=fitting[0])
 
 

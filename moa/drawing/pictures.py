@@ -28,6 +28,8 @@ def draw(pipe: MoAPipeline, request: Request, pictures: Mapping, regions: Mappin
             start = time.perf_counter()
             answer, poor = call(pipe, request, request.prompt, subjects, regions, seeds, [f"seed {seed}" for seed in seeds], say)
             again = poor if tries_left else set()
+            if request.layers and not answer.routing:
+                say("no subject acted in any step, so there are no layers to show")
             for number, seed in enumerate(seeds):
                 if number not in again:
                     yield from save_picture(
@@ -50,7 +52,7 @@ def save_picture(answer: MoAOutput, number: int, path: Path, request: Request, s
         beside = path.with_suffix(".routing.png")
         save(overlay(image, maps), beside, settings)
         yield beside
-    if request.layers:
+    if request.layers and answer.routing:
         yield from save_layers(answer, number, path, settings)
 
 

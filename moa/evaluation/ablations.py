@@ -62,9 +62,16 @@ def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: 
     """Writes the table of several evaluations, every run's command, and where a run is called single_branch, the claim of the first and of
     those that keep the context.
 
-    What stands from the heading `READING` on in a file that is there already stays.
+    What stands from the heading `READING` on in a file that is there already stays. Errors: ValueError for two runs of one name, and as
+    `read_metrics`.
     """
-    runs = {str(metrics["title"]): metrics for metrics in map(read_metrics, folders)}
+    measured = list(map(read_metrics, folders))
+    titles = [str(metrics["title"]) for metrics in measured]
+    if twice := next((title for title in titles if titles.count(title) > 1), None):
+        raise ValueError(
+            f"Two of the runs are called {twice!r}, and the table has a row a name; evaluate one of them again with another name=."
+        )
+    runs = dict(zip(titles, measured, strict=True))
     first, single = next(iter(runs.values())), runs.get("single_branch")
     text = [
         "# Ablations\n",

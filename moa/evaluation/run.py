@@ -16,6 +16,7 @@ from moa.evaluation.reader import Reader, as_tensor
 from moa.evaluation.report import write_report
 from moa.evaluation.settings import Settings
 from moa.pipelines import MoAPipeline
+from moa.pipelines.checks import check_keep
 from moa.places import find_model
 from moa.where import MoAAdapter
 from moa.where.router import ROUTERS
@@ -30,7 +31,7 @@ def evaluate(settings: Settings, out: Path, *, command: str) -> Path:
         write_ablations(settings.runs, out / "ablations.md", command=command)
         return out / "ablations.md"
     settings = settings.sized()
-    adapter = open_adapter(settings.adapter) if settings.what == "adapter" else None
+    adapter = open_adapter(settings.adapter, settings.keep_context) if settings.what == "adapter" else None
     measured = measure(settings, adapter)
     write_report(out, settings.what, settings.title, measured, settings.facts(command), examples=settings.examples, seeds=settings.seeds)
     for row in measured.rows:
@@ -58,10 +59,10 @@ def measure(settings: Settings, adapter: MoAAdapter | None = None) -> Measuremen
     )
 
 
-def open_adapter(path: str) -> MoAAdapter:
+def open_adapter(path: str, keep_context: bool = False) -> MoAAdapter:
     """The adapter to be measured, before any model is opened.
 
-    Errors: ValueError for one of other subjects than people, and for one that draws only where it is told to.
+    Errors: ValueError for one of other subjects than people, one that draws only where it is told to, and one that cannot keep the context.
     """
     adapter = MoAAdapter.from_pretrained(find_model(path))
     noun, router = adapter.config.noun, adapter.config.router
@@ -74,6 +75,7 @@ def open_adapter(path: str) -> MoAAdapter:
             f"adapter={path!r} has the router {router!r}, which draws only in regions that are given; the evaluation gives none and measures where "
             f"a router itself draws: one of {', '.join(name for name, found in ROUTERS.items() if not found.drawn)}. Give an adapter trained with one of these, such as router=mlp."
         )
+    check_keep(keep_context, [path] if ROUTERS[router].blind else [])
     return adapter
 
 

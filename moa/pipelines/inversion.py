@@ -1,7 +1,7 @@
 """DDIM inversion: the noise from which a given picture is drawn, so that it can be drawn again with somebody else in it."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 
 import torch
@@ -79,6 +79,8 @@ class MoAInversionMixin:
         rounds: int = 3,
         height: int | None = None,
         width: int | None = None,
+        ip_adapter_image=None,
+        ip_adapter_image_embeds=None,
     ) -> Float[Tensor, "1 c h w"]:
         """The `latents` from which a call with the same prompt, steps, guidance 1 and size draws the picture again.
 
@@ -88,17 +90,29 @@ class MoAInversionMixin:
         is drawn, and a scheduler other than an unclipped DDIM; and as a call.
         """
         picture = self._to_invert(image, prompt, rounds, height, width)
+        seen = {"ip_adapter_image": ip_adapter_image, "ip_adapter_image_embeds": ip_adapter_image_embeds}
+        if getattr(self.unet, "encoder_hid_proj", None) is not None and not any(value is not None for value in seen.values()):
+            raise ValueError(
+                "An IP-Adapter is loaded, and invert was given nothing for it to see; give ip_adapter_image=, or unload_ip_adapter()."
+            )
         forward, inverse = self.scheduler, InverseDDIM.from_config(self.scheduler.config).begin(rounds)
         for scheduler in (inverse, forward):
             scheduler.set_timesteps(num_inference_steps, self._execution_device)
         size = {"height": picture.height, "width": picture.width}
-        with self.subjects(prompt, subjects, routing=routing, scheduler=forward, **size) as text, self._scheduled(inverse):
+        alone = nullcontext() if self.moa is None else self.moa.subjects(None)  # whatever block of subjects this is called in
+        with alone, self.subjects(prompt, subjects, routing=routing, scheduler=forward, **size) as text, self._scheduled(inverse):
             if self.moa is not None and self.moa.active is not None:
-                self.moa.active.begun = 0  # this goes through the run from its end
+                self.moa.active.begun, self.moa.active.counted = 0, True  # this goes through the run from its end
             pixels = self.image_processor.preprocess(picture).to(self._execution_device)
             latents = encode_images(self.vae, pixels).to(self.unet.dtype)
             return self(
-                text, latents=latents, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, output_type="latent", **size
+                text,
+                latents=latents,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                output_type="latent",
+                **size,
+                **seen,
             ).images
 
     def _to_invert(self, image: Picture, prompt: str, rounds: int, height: int | None, width: int | None):

@@ -32,8 +32,11 @@ def layer_sheet(
     `routing` is what a call with `output_routing="full"` answers; `columns` of the steps are shown, `tile` is a map's longer side.
     Errors: ValueError where nothing was routed.
     """
-    if not routing:
+    if not isinstance(routing, Mapping) or not routing:
         raise ValueError("There are no maps of layers; draw subjects with output_routing='full', and give answer.routing.")
+    experts = next(iter(routing.values())).shape[1]
+    if not 1 <= expert < experts:
+        raise ValueError(f"expert={expert} is none of these maps; give 1 to {experts - 1}.")
     maps = {key: weights[row, expert].float().cpu().numpy() for key, weights in routing.items()}
     steps, sites = sorted({step for step, _ in maps}), list(dict.fromkeys(site for _, site in maps))
     shown = spread(steps, columns)

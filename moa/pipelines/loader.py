@@ -54,15 +54,18 @@ class MoALoaderMixin:
             with self._without_offload():
                 remove(self.unet, adapter_name)
 
-    def set_moa_scale(self, scale: float | Mapping[str, float], window: tuple[float, float] = (0.0, 1.0)) -> None:
+    def set_moa_scale(self, scale: float | Mapping[str, float], window: tuple[float, float] | None = None) -> None:
         """Strength of all adapters, or by adapter or subject name, 0 (the prior) to 1; `window` is the part of the run, 0 to 1.
 
+        None for it is the whole run, or, where strengths are given by name, the window as it was.
         Errors: ValueError for a strength outside 0..1 or a window that is none.
         """
         values = dict(scale) if isinstance(scale, Mapping) else {"scale": scale}
         for name, value in values.items():
             if not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ValueError(f"set_moa_scale got {value!r} for {name!r}; give a number from 0 (the prior alone) to 1.")
+        if window is None:
+            window = self._scale.window if isinstance(scale, Mapping) else (0.0, 1.0)
         pair = isinstance(window, Sequence) and len(window) == 2 and all(isinstance(part, (int, float)) for part in window)
         if not pair or not 0 <= window[0] < window[1] <= 1:
             raise ValueError(f"set_moa_scale got window={window!r}; give (start, end) with 0 <= start < end <= 1, fractions of the run.")

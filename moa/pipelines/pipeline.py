@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -89,13 +90,13 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         call = inspect.signature(super().__call__).bind_partial(prompt, *args, **stock).arguments
         plan = self._plan(call, subjects, routing, output_routing)
         blind = [name for name, adapter in self.moa_adapters.items() if ROUTERS[adapter.config.router].blind]
-        check_keep(keep_context, blind)
+        check_keep(keep_context, [name for name in blind if plan is not None and name in plan.adapters])
         if plan is None:
             answer = super().__call__(prompt, *args, **stock)
             return MoAOutput(answer.images, getattr(answer, "nsfw_content_detected", None)) if output_routing else answer
         texts = [p.text for p in plan.prompts]
         copies = call.get("num_images_per_prompt") or 1
-        acting, recorder = self._subjects(plan, copies), self._recorder(plan, copies, output_routing)
+        acting, recorder = replace(self._subjects(plan, copies), counted=True), self._recorder(plan, copies, output_routing)
         given = {**call, **call.get("kwargs", {}), "prompt": texts if isinstance(prompt, list) else texts[0]}
         given.pop("kwargs", None)
         if keep_context:
@@ -189,7 +190,8 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
     def _recorder(self, plan: Plan, copies: int, output_routing: bool | str) -> Recorder:
         sites = frozenset().union(*(adapter.config.map_sites for adapter in self.moa_adapters.values()))
         experts = tuple(name for name in self.moa_adapters)
-        return Recorder(experts, len(plan.prompts) * copies, attention_sites=sites, full=output_routing == "full")
+        own = {name: {site.name for site in adapter.config.sites} for name, adapter in self.moa_adapters.items()}
+        return Recorder(experts, len(plan.prompts) * copies, attention_sites=sites, sites=own, full=output_routing == "full")
 
 
 def pipeline_class(family) -> type:

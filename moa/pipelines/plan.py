@@ -136,6 +136,11 @@ class Plan:
     prompts: list[PlainPrompt]
     placed: list[list[Placed]]
 
+    @property
+    def adapters(self) -> set[str]:
+        """Those that draw somebody in it."""
+        return {mention.adapter for row in self.placed for mention in row}
+
 
 def make_plan(
     prompts: list[str], subjects: list[dict[str, SubjectEmbedding]], regions: Mapping[str, Region],

@@ -75,7 +75,7 @@ class MoAAdapter:
         """A fresh adapter for a prior: with its branches at zero it answers as the prior does.
 
         `router` is a class of `moa.where.router`, or a partial of one with its options. `branch` "auto" is a full one where it has
-        at most 500 M parameters, else a low rank (SDXL's full one has 955 M; our choice).
+        at most 500 M parameters, else a low rank (SDXL's full one has 955 M; our choice). `rank` is that of a low rank; a full one has none.
         Errors: ValueError for an unknown branch, router or layer, or a UNet with another kind of attention.
         """
         if branch not in ("auto", "full", "lowrank"):

@@ -56,6 +56,8 @@ class Mounted(nn.Module):
         text = text[0] if isinstance(text, tuple) else text
         experts = self.active.experts(self.fusion, self.layers, times, text)
         if not experts:
+            if isinstance(self.trace, Recorder):
+                self.trace.skip()
             return None
         size = tuple(sample.shape[-2:])
         trace = None if self.trace is None else self.trace.open(experts, size)

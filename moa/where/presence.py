@@ -21,17 +21,17 @@ def subject_maps(recorder: Recorder, subjects: Subjects, tokens: Mapping[str, in
     `tokens` is the number of tokens a subject has in each adapter. The weight is the router's own, before the adapter's strength
     lessens it: a subject at half strength is as much there. A subject of no strength is nowhere.
     """
-    routing = recorder.routing()
+    claims = recorder.claims()
     rows: list[dict[str, Tensor]] = [{} for _ in range(recorder.rows)]
-    if routing is None:
+    if claims is None:
         return rows
     for row, maps in enumerate(rows):
-        maps.update({p.name: torch.zeros_like(routing[row, 0]) for p in subjects.prompts[row // subjects.images_per_prompt]})
-    for column, adapter in enumerate(recorder.experts, start=1):
-        shown, learned = recorder.attention(adapter), routing[:, column] / (subjects.scale.get(adapter) or 1.0)
+        maps.update({p.name: torch.zeros_like(claims[row, 0]) for p in subjects.prompts[row // subjects.images_per_prompt]})
+    for column, adapter in enumerate(recorder.experts):
+        shown, learned = recorder.attention(adapter), claims[:, column] / (subjects.scale.get(adapter) or 1.0)
         for index, (row, own) in enumerate(subjects.rows_of(adapter)):
             # where nobody looked, all alike
-            share = torch.full((len(own), *routing.shape[-2:]), 1 / max(len(own), 1), device=routing.device)
+            share = torch.full((len(own), *claims.shape[-2:]), 1 / max(len(own), 1), device=claims.device)
             if shown is not None:
                 by_subject = reduce(shown[index], "(s k) h w -> s h w", "sum", k=tokens[adapter])[: len(own)]
                 share = by_subject / by_subject.sum(0, keepdim=True).clamp(min=1e-9)

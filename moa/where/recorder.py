@@ -1,5 +1,7 @@
 """Recording where the experts drew during one run: routing weights and the subjects' own maps."""
 
+from collections.abc import Collection, Mapping
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -20,10 +22,19 @@ class Recorder:
     """Gathers the traces of a run, call by call, into means; `full` keeps every layer and step.
 
     `attention_sites` are the cross-attention layers asked which pixel belongs to which subject; `rows` is the number of pictures.
+    `sites` are the layers that each expert sits on, where that is not every layer recorded.
     """
 
-    def __init__(self, experts: tuple[str, ...], rows: int, *, attention_sites: frozenset[str] = frozenset(), full: bool = False):
-        self.experts, self.rows, self.attention_sites = experts, rows, attention_sites
+    def __init__(
+        self,
+        experts: tuple[str, ...],
+        rows: int,
+        *,
+        attention_sites: frozenset[str] = frozenset(),
+        sites: Mapping[str, Collection[str]] | None = None,
+        full: bool = False,
+    ):
+        self.experts, self.rows, self.attention_sites, self.sites = experts, rows, attention_sites, sites or {}
         self.full: dict[tuple[int, str], Tensor] | None = {} if full else None
         self.calls = 0
         self._size: tuple[int, int] = (0, 0)
@@ -37,6 +48,11 @@ class Recorder:
         trace = Trace(self.attention_sites)
         self._open, self._size = (trace, experts), size
         return trace
+
+    def skip(self) -> None:
+        """Count a UNet call in which no expert acts: the numbers of `full` are those of the run's calls."""
+        self.close()
+        self.calls += 1
 
     def close(self) -> None:
         """Fold the last call in."""
@@ -68,6 +84,17 @@ class Recorder:
         if not self._weights:
             return None
         return sum(to_map(total, self._size) for total, _ in self._weights.values()) / sum(count for _, count in self._weights.values())
+
+    def claims(self) -> Float[Tensor, "b e h w"] | None:
+        """Mean weight of each expert, without the prior, over the layers that it sits on and steps: adapters of few layers say as much."""
+        self.close()
+        if not self._weights:
+            return None
+        columns = []
+        for column, name in enumerate(self.experts, start=1):
+            own = [(total, count) for site, (total, count) in self._weights.items() if site in self.sites.get(name, self._weights)]
+            columns.append(sum(to_map(total[..., column : column + 1], self._size) for total, _ in own) / sum(count for _, count in own))
+        return torch.cat(columns, dim=1)
 
     def attention(self, expert: str) -> Float[Tensor, "r m h w"] | None:
         """How much each pixel looked at each subject token of an expert, summed over layers and steps."""

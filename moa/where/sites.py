@@ -73,6 +73,10 @@ def select(sites: list[Site], layers: str | list[str]) -> list[Site]:
     if layers in ("cross", "self"):
         return [site for site in sites if site.cross == (layers == "cross")]
     parts = [layers] if isinstance(layers, str) else list(layers)
+    if not parts:
+        raise ValueError(
+            f"layers={layers!r} takes no attention layer; give 'all', 'cross', 'self' or parts of names such as {sites[0].name!r}."
+        )
     for part in parts:
         if not any(part in site.name for site in sites):
             raise ValueError(

@@ -17,7 +17,7 @@ class Subjects:
     """Mentions by prompt. `images_per_prompt` copies of each prompt follow one another in the UNet's batch.
 
     `timesteps`, when known, is asked once for all steps of the run, so that tokens are made for all of them at once. `begun` is the step
-    at which the run begins, None for the first one seen.
+    at which the run begins, None for the first one seen. `counted` says that a batch of twice the pictures is known to be guidance.
     """
 
     prompts: Sequence[Sequence[Placed]]
@@ -28,6 +28,7 @@ class Subjects:
     train_timesteps: int = 1000
     cache: dict[tuple, Any] | None = None
     begun: int | None = None
+    counted: bool = False
     _made: dict = field(default_factory=dict)
     _run: tuple[Tensor, list[float]] | None = None
     _steps: tuple[Tensor | None, list[float]] = (None, [])
@@ -85,10 +86,11 @@ class Subjects:
             return ()
         shared = step is not None and self.cache is not None
         self._keep((text, steps) if shared else None)
-        if first and not self._made and torch.equal(text[:first], text[first:]):
+        if first and not self.counted and not self._made and torch.equal(text[:first], text[first:]):
             raise ValueError(
                 f"The UNet was called with the same words in both halves of a batch of {len(text)}, so these are pictures, not guidance, and the subjects "
-                f"were given for {first} of them; pass num_images_per_prompt={2 * self.images_per_prompt} where the subjects are given too."
+                f"were given for {first} of them; pass num_images_per_prompt={2 * self.images_per_prompt} where the subjects are given too, or, if it is "
+                "guidance, another negative prompt."
             )
         for name in self.adapters:
             if name not in self._made:

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from diffusers.callbacks import SDCFGCutoffCallback, SDXLCFGCutoffCallback
 
 from moa import MoAPipeline
 from moa.pipelines.keeping import claimed, put_back
@@ -79,6 +80,51 @@ def test_a_callers_callback_still_runs_with_what_it_asked_for(pipe, picture):
     assert torch.equal(moved[..., 5:], still[..., 5:]) and not torch.equal(moved[..., :4], still[..., :4])
 
 
+def test_diffusers_own_callbacks_act_on_the_priors_run_too(pipe, picture):
+    """With guidance cut off after the first step the context is that of the prior with guidance cut off."""
+    cut = {"sd": SDCFGCutoffCallback, "sdxl": SDXLCFGCutoffCallback}["sdxl" if "XL" in type(pipe).__name__ else "sd"]
+    call = dict(callback_on_step_end=cut(cutoff_step_ratio=None, cutoff_step_index=1))
+    prior, uncut = (pipe("a person at night", generator=seed(), **CALL | change).images for change in (call, {}))
+    kept = draw(pipe, picture, routing=LEFT, keep_context=True, **call)
+    assert torch.equal(kept[..., 5:], prior[..., 5:]) and not torch.equal(prior, uncut)
+
+
+def test_a_run_stopped_while_the_prior_draws_stops_there(pipe, picture):
+    """As a page's stop button does from another thread."""
+    calls = []
+
+    def press(unet, args):
+        calls.append(1)
+        if len(calls) == 2:
+            pipe._interrupt = True
+
+    handle = pipe.unet.register_forward_pre_hook(press)
+    stopped = draw(pipe, picture, routing=LEFT, keep_context=True)
+    handle.remove()
+    assert len(calls) < 2 * CALL["num_inference_steps"] and stopped.isfinite().all()
+
+
+def test_a_block_of_other_subjects_leaves_it_alone(pipe, picture):
+    want = draw(pipe, picture, routing=LEFT, keep_context=True)
+    with pipe.subjects("<bob> in the snow", {"bob": picture}):
+        assert torch.equal(draw(pipe, picture, routing=LEFT, keep_context=True), want)
+
+
+def test_an_adapter_of_few_layers_claims_as_much(model_folder, picture):
+    """Beside an adapter of every layer, whose layers are not its own."""
+    pipe = MoAPipeline.from_pretrained(model_folder("sd15"))
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_moa(make_adapter(pipe.unet, layers=["up_blocks.1.attentions.0.transformer_blocks.0.attn2"]), "few")
+    own = {"alice": pipe.encode_subject(picture, adapter="few")}
+    call = CALL | dict(routing=LEFT, output_routing=True, keep_context=True)
+    alone = pipe("<alice> at night", subjects=own, generator=seed(), **call)
+    pipe.load_moa(make_adapter(pipe.unet, seed=1), "people")
+    both = own | {"bob": pipe.encode_subject(picture, adapter="people")}
+    beside = pipe("<alice> and <bob>", subjects=both, generator=seed(), **call | {"routing": LEFT | {"bob": (12, 0, 16, 16)}})
+    assert alone.subject_maps[0]["alice"][:, :4].min() == 1
+    torch.testing.assert_close(beside.subject_maps[0]["alice"], alone.subject_maps[0]["alice"])
+
+
 def test_a_router_that_cannot_say_where_is_refused(pipe, picture):
     pipe.unload_moa()
     pipe.load_moa(make_adapter(pipe.unet, router=ConstantRouter), "flat")
@@ -86,6 +132,9 @@ def test_a_router_that_cannot_say_where_is_refused(pipe, picture):
         draw(pipe, picture, keep_context=True)
     with pytest.raises(ValueError, match="keep_context='yes' is a text; give True or False"):
         draw(pipe, picture, keep_context="yes")
+    pipe.load_moa(make_adapter(pipe.unet), "people")  # an adapter that the call does not use has no say
+    draw(pipe, pipe.encode_subject(picture, adapter="people"), keep_context=True)
+    assert torch.equal(*(pipe("a dog", generator=seed(), keep_context=keep, **CALL).images for keep in (True, False)))
 
 
 class Maps(Recorder):
@@ -95,8 +144,8 @@ class Maps(Recorder):
         super().__init__(("people",), 1)
         self.maps = maps
 
-    def routing(self):
-        return self.maps
+    def claims(self):
+        return self.maps[:, 1:] if self.maps is not None else None
 
 
 def test_what_is_claimed_is_where_the_router_prefers_the_expert_and_a_pixel_around_it():
