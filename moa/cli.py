@@ -7,11 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from moa.places import embedded
 
@@ -54,16 +55,48 @@ def message(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} cannot be read as name=value; put the value in quotes that Hydra sees, as in \"name='a, (b)'\"."
     if isinstance(error, ConfigCompositionException):
-        return str(first_cause(error))
+        cause = first_cause(error)
+        return unknown_setting(cause) if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) else str(cause)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full ({error}); nothing already saved is lost. Make room, or give another folder with out=, and go on with resume=latest."
     return str(error)
+
+
+def unknown_setting(error: OmegaConfBaseException) -> str:
+    """That a group of settings has no such key, and which it has."""
+    group, _, name = str(error.full_key).rpartition(".")
+    known = [f"{group}.{key}" if group else str(key) for key in error.parent_node or () if not str(key).startswith("_")]
+    near = get_close_matches(f"{group}.{name}", known, n=1)
+    return f"There is no setting {error.full_key}; {f'did you mean {near[0]}=? All' if near else 'all'} of them: {', '.join(known)}."
+
+
+def quiet() -> None:
+    """No loading bars and no advice of the libraries underneath."""
+    import diffusers  # not before a run has been checked
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
 
 
 def show_log() -> None:
     """The library's log on stderr, one line an entry."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("moa").setLevel(logging.INFO)
+
+
+@contextmanager
+def no_empty_folder(folder: str | Path) -> Iterator[None]:
+    """Takes a folder that is made inside away again, with those above it, where a run failed before it wrote anything into it."""
+    new = [path for path in (Path(folder).expanduser(), *Path(folder).expanduser().parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # one that holds something stays
+            for path in new:
+                path.rmdir()
+        raise
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from moa.cli import CONF, choices, plain_errors, show_log, writable_folder
+from moa.cli import CONF, choices, no_empty_folder, plain_errors, quiet, show_log, writable_folder
 from moa.evaluation.settings import SETTINGS, read_settings
 from moa.overrides import rewrite
 
@@ -22,11 +22,13 @@ def run(config: DictConfig, command: str) -> Path:
         settings = read_settings(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
         raise ValueError(" ".join(str(error).split())) from None
-    out = writable_folder(settings.folder)
+    with no_empty_folder(settings.folder):
+        out = writable_folder(settings.folder)
 
-    from moa.evaluation.run import evaluate  # imports torch and diffusers: only now
+        from moa.evaluation.run import evaluate  # imports torch and diffusers: only now
 
-    report = evaluate(settings, out, command=command)
+        quiet()
+        report = evaluate(settings, out, command=command)
     print(report, flush=True)
     return report
 

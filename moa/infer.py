@@ -12,7 +12,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from moa.cli import CONF, choices, plain_errors, show_log, writable_folder
+from moa.cli import CONF, choices, no_empty_folder, plain_errors, quiet, show_log, writable_folder
 from moa.inputs import examples_of
 from moa.overrides import rewrite
 from moa.places import find_model
@@ -46,10 +46,18 @@ def run(config: DictConfig) -> list[Path]:
         raise ValueError(" ".join(str(error).split())) from None
     pictures, targets, regions = request.pictures(), request.targets(), request.regions()
     examples = examples_of(showcase_folder(request)) if request.prompt is None else {}
-    out = writable_folder(request.out or Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    out = request.out or Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    with no_empty_folder(out):
+        return draw_all(request, pictures, targets, regions, examples, writable_folder(out), start)
 
+
+def draw_all(
+    request: Request, pictures: dict, targets: dict, regions: dict, examples: dict[str, Path], out: Path, start: float
+) -> list[Path]:
+    """Opens the pipeline and draws, printing each file as it is written; `start` is when the command began, in seconds."""
     from moa.drawing import draw, draw_morph, draw_showcase, open_pipeline  # imports torch and diffusers: only now
 
+    quiet()
     pipe = open_pipeline(request)
     log.info("%s on %s, ready in %.1f s", request.prior.path, pipe.device, time.perf_counter() - start)
     if request.prompt is None:

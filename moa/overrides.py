@@ -25,13 +25,14 @@ def rewrite(
     lists: Collection[str],
     files: Mapping[str, Collection[str]],
     known: Collection[str] = (),
+    inner: Collection[str] = (),
 ) -> list[str]:
     """The words after the program's name, with every value that is `text` quoted and every key of `groups` allowed to be new.
 
     `text` are patterns of keys ("prompt", "subjects.*"), `lists` those whose values may also be [a.png,b.png]; `groups`
     are settings whose keys the user invents, as in subjects.alice=a.png. `files` are the choices of a group of files;
     any other value is a path: prior=tiny stays, prior=my/model becomes prior.path="my/model". `known`, if given, are the
-    settings there are. Hydra's own options, +x, ~x, and values that are quoted already stay as they are.
+    settings there are, `inner` some within them (train.steps) that a user may ask for by their last word. Hydra's own options, +x, ~x, and values that are quoted already stay as they are.
     Errors: ValueError for a word that is neither an option nor name=value, an unknown setting, a name with other letters
     than a-z.
     """
@@ -41,7 +42,7 @@ def rewrite(
             out.append(word)
             continue
         key, equals, value = word.partition("=")
-        _check(word, key, bool(equals), groups, known)
+        _check(word, key, bool(equals), groups, known, inner)
         if key in files and not set(value.split(",") if sweep else [value]) <= set(files[key]):
             key = f"{key}.path"
         if _fits(key, text):
@@ -54,7 +55,7 @@ def _fits(key: str, patterns: Collection[str]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
-def _check(word: str, key: str, equals: bool, groups: Collection[str], known: Collection[str]) -> None:
+def _check(word: str, key: str, equals: bool, groups: Collection[str], known: Collection[str], inner: Collection[str]) -> None:
     if not equals:
         raise ValueError(
             f'{word!r} is no setting; write name=value, with quotes around all of it where it holds spaces: "prompt=<alice> in the snow".'
@@ -65,7 +66,8 @@ def _check(word: str, key: str, equals: bool, groups: Collection[str], known: Co
             f"The name {name!r} in {word!r} cannot stand on the command line; use letters a-z, digits, - and _, as in {group}.alice=..."
         )
     if known and group.partition("@")[0].partition("/")[0] not in known:
-        near = get_close_matches(group, known, n=1)
+        meant = {name.rpartition(".")[2]: name for name in (*inner, *known)}
+        near = [meant[found] for found in get_close_matches(group, meant, n=1)]
         raise ValueError(
             f"There is no setting {group!r} (in {word!r}); {f'did you mean {near[0]}=? All' if near else 'all'} of them: {', '.join(known)}."
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from moa.inputs import EMBEDDING, read_region, read_subject
+from moa.places import find_model
 from moa.prompt.placeholders import names_in
 from moa.values import kind, number, one_of, side, text, texts, whole
 
@@ -171,6 +172,12 @@ def read_request(values: dict) -> Request:
         ) from None
 
 
+def _own_word(prior: str, word: str) -> bool:
+    """Whether a prior may know a word by itself, as one that was saved with a textual inversion does; a hub is not asked."""
+    folder = Path(find_model(Path(prior).expanduser()))
+    return not folder.is_dir() or any(word in file.read_text(errors="ignore") for file in (folder / "tokenizer").glob("*.json"))
+
+
 def _window(value) -> None:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"window={value!r} is no pair; give [start,end], fractions of the run, such as window=[0,0.8].")
@@ -192,6 +199,11 @@ def _agree(request: Request) -> None:
             if name not in names_in(request.prompt):
                 raise ValueError(
                     f"The subject {name!r} does not occur in the prompt {request.prompt!r}; write <{name}> where it belongs, or leave subjects.{name}= out."
+                )
+        for name in names_in(request.prompt):
+            if name not in request.subjects and not _own_word(request.prior.path, f"<{name}>"):
+                raise ValueError(
+                    f"The prompt {request.prompt!r} names <{name}>, of whom there is no picture; add subjects.{name}=picture.png, or write a noun."
                 )
     for group in ("morph", "nouns", "routing"):
         for name in getattr(request, group):

@@ -4,7 +4,7 @@ import os
 import sys
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from moa.cli import CONF, choices, plain_errors, show_log
 from moa.overrides import rewrite
@@ -31,7 +31,9 @@ def main() -> None:
     """The command line: free text and paths are quoted for Hydra before it reads them."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice on image processors, printed at import
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads cost 20 times the work on a busy machine
-    sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=("data.prompts",), files={"prior": choices("prior")}, known=SETTINGS)
+    inner = [f"train.{name}" for name in OmegaConf.load(CONF / "train.yaml").train]
+    files = {"prior": choices("prior")}
+    sys.argv[1:] = rewrite(sys.argv[1:], text=TEXT, groups=(), lists=("data.prompts",), files=files, known=SETTINGS, inner=inner)
     _hydra_main()
 
 

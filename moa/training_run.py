@@ -6,22 +6,23 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from tqdm import tqdm
 
-from moa.cli import MEGABYTE, first_cause, newest, writable_folder
+from moa.cli import MEGABYTE, newest, no_empty_folder, quiet, writable_folder
 from moa.training.checkpoint import step_folders
 from moa.training.cpu import keep_memory
 from moa.training.loop import Report, train
-from moa.training_settings import check_loop, check_nodes
+from moa.training_settings import check_given, check_loop, check_nodes, check_resume
 
 
 def run(config: DictConfig) -> None:
     """Trains what the configuration says. Errors in it are ValueErrors."""
+    check_given(OmegaConf.to_container(config, resolve=False))
     settings = OmegaConf.to_container(config.train, resolve=True)
     settings.pop("_target_")
     check_loop(settings, train)
@@ -29,7 +30,19 @@ def run(config: DictConfig) -> None:
         check_nodes(plain(config[name]), name)
     if PartialState(cpu=config.train.cpu).device.type == "cpu":
         keep_memory()
+    check_resume(config.resume)
+    quiet()
     out = run_folder(config)
+    with no_empty_folder(out):
+        reports = prepare(config, out)
+    if PartialState().is_main_process:
+        OmegaConf.save(config, out / "config.yaml", resolve=True)
+    follow(reports, config.train.steps, config.train.max_minutes)
+    PartialState().wait_for_everyone()
+
+
+def prepare(config: DictConfig, out: Path) -> Iterable[Report]:
+    """Everything a run is made of, built and checked, in the form of its reports, of which none has begun."""
     if PartialState().is_main_process:
         writable_folder(out)
         check_export(config.train.export)
@@ -39,13 +52,9 @@ def run(config: DictConfig) -> None:
             objective = instantiate(config.objective)
         writable_folder(out, needed=checkpoint_bytes(objective) * (config.train.keep + 1))
         trackers = [instantiate(tracker) for tracker in config.tracker.values()]
-        reports = instantiate(config.train, objective=objective, data=data, out=out, trackers=trackers, resume=config.resume)
+        return instantiate(config.train, objective=objective, data=data, out=out, trackers=trackers, resume=config.resume)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise ValueError(explain(error)) from None
-    if PartialState().is_main_process:
-        OmegaConf.save(config, out / "config.yaml", resolve=True)
-    follow(reports, config.train.steps, config.train.max_minutes)
-    PartialState().wait_for_everyone()
 
 
 def plain(node: DictConfig | None) -> object:
@@ -100,8 +109,10 @@ def run_folder(config: DictConfig) -> Path:
 
 
 def explain(error: Exception) -> str:
-    """A configuration error in one paragraph: the deepest cause and the node it is about."""
-    cause = first_cause(error)
+    """A configuration error in one paragraph: what was raised below Hydra, and the node it is about."""
+    cause = error
+    while isinstance(cause, HydraException) and cause.__cause__ is not None:
+        cause = cause.__cause__
     node = getattr(error, "full_key", None) or ""
     text = " ".join(str(cause).split())
     return f"{text} (in the configuration's {node})" if node else text

@@ -1,7 +1,7 @@
 """Checks of the training command's settings before anything is built: kinds by the signatures, ranges of the loop's own."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -33,6 +33,36 @@ NUMBERS = {
     "validate_every_minutes": (0, MANY),
 }
 PLAIN = (str, int, float, bool, NoneType, Path, list, tuple)
+
+
+NEEDED = {
+    "noun": "what the subject is, in a word or two, such as noun=dog",
+    "data.path": 'the folder of its pictures, such as "data.path=my dog"',
+}
+
+
+def check_given(config: Mapping[str, object]) -> None:
+    """ValueError for settings that have no value (???), and what to give; interpolations (${noun}) are not followed."""
+    missing = [name for name, value in _leaves(config) if value == "???" and not name.startswith("hydra.")]
+    if missing:
+        wanted = "; ".join(f"{name}= ({NEEDED.get(name, 'conf/ says what it is')})" for name in sorted(missing, reverse=True))
+        raise ValueError(f"What this run needs is not given: {wanted}.")
+
+
+def _leaves(node: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def check_resume(resume: object) -> None:
+    """ValueError for a checkpoint to go on from that is not there."""
+    if not isinstance(resume, str) or resume not in ("none", "latest") and not Path(resume).is_dir():
+        raise ValueError(
+            f"resume={resume!r}: there is no such checkpoint; give the folder of one, outputs/<name>/<time>/checkpoints/<step>, or resume=latest."
+        )
 
 
 def check_loop(settings: Mapping[str, object], function: Callable) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from moa.cli import CONF, choices, plain_errors, show_log, writable_folder
+from moa.cli import CONF, choices, plain_errors, quiet, show_log, writable_folder
 from moa.inputs import examples_of
 from moa.places import find_model
 from moa.request import DEVICES, DTYPES, Request, read_request
@@ -92,6 +92,7 @@ def main() -> None:
     from moa.demo.page import build, serve
     from moa.drawing import open_pipeline
 
+    quiet()
     pipe = open_pipeline(settings)
     log.info("%s on %s, ready in %.1f s", settings.prior.path, pipe.device, time.perf_counter() - start)
     found = examples(settings)

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import torch
-import transformers
 from PIL import Image
 
 from moa.device import find_device
 from moa.pipelines import MoAPipeline
+from moa.pipelines.checks import check_fit
 from moa.pipelines.output import MoAOutput
 from moa.pipelines.plan import with_noun
 from moa.places import find_model
@@ -36,10 +35,11 @@ def open_pipeline(request: Request) -> MoAPipeline:
 
     Errors: ValueError for a device that is not here, and as `MoAPipeline`.
     """
-    quiet()
     device = find_device(request.device)
     wanted = {name: path for name, path in request.adapters.items() if path and (request.subjects or request.prompt is None)}
     adapters = {name: MoAAdapter.from_pretrained(find_model(Path(path).expanduser())) for name, path in wanted.items()}
+    for name, adapter in adapters.items():
+        check_fit(request.prior.path, adapter, f"adapters.{name}")
     pipe = MoAPipeline.from_pretrained(
         Path(request.prior.path).expanduser(), dtype=getattr(torch, request.prior.dtype), variant=request.prior.variant
     )
@@ -132,10 +132,3 @@ def notes(pictures: Sequence[str] = (), say: Say = on_stderr) -> Iterator[list[W
     meant += [warning.message for warning in caught if warning.category in (UserWarning, PresenceWarning)]
     for text in dict.fromkeys(f"{pictures[w.picture]}: {w.complaint}" if isinstance(w, PresenceWarning) else str(w) for w in meant):
         say(text)
-
-
-def quiet() -> None:
-    """No loading bars and no advice of the libraries underneath."""
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-        library.utils.logging.set_verbosity_error()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from diffusers.utils import logging as diffusers_logging
 
 from moa.device import find_device
 from moa.evaluation.ablations import write_ablations
@@ -16,7 +15,7 @@ from moa.evaluation.reader import Reader, as_tensor
 from moa.evaluation.report import write_report
 from moa.evaluation.settings import Settings
 from moa.pipelines import MoAPipeline
-from moa.pipelines.checks import check_keep
+from moa.pipelines.checks import check_fit, check_keep
 from moa.places import find_model
 from moa.where import MoAAdapter
 from moa.where.router import ROUTERS
@@ -35,7 +34,14 @@ def evaluate(settings: Settings, out: Path, *, command: str) -> Path:
     measured = measure(settings, adapter)
     write_report(out, settings.what, settings.title, measured, settings.facts(command), examples=settings.examples, seeds=settings.seeds)
     for row in measured.rows:
-        log.info("%s / %s: %.4f  %.4f..%.4f  n=%d", row.group, row.name, row.value.value, row.value.low, row.value.high, row.value.count)
+        log.info(
+            "%s / %s: %s",
+            row.group,
+            row.name,
+            "–"
+            if row.value.value != row.value.value
+            else f"{row.value.value:.4f}  {row.value.low:.4f}..{row.value.high:.4f}  n={row.value.count}",
+        )
     return out / "report.html"
 
 
@@ -81,7 +87,8 @@ def open_adapter(path: str, keep_context: bool = False) -> MoAAdapter:
 
 def open_pipeline(settings: Settings, adapter: MoAAdapter | None, device: torch.device) -> MoAPipeline:
     """The prior, with the adapter where one is measured."""
-    diffusers_logging.disable_progress_bar()
+    if adapter is not None:
+        check_fit(settings.prior, adapter, "adapter")
     pipe = MoAPipeline.from_pretrained(settings.prior, dtype=getattr(torch, settings.dtype), variant=settings.variant).to(device)
     if adapter is not None:
         pipe.load_moa(adapter, "measured")

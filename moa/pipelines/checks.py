@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
+from moa.prior.load import empty_unet
 from moa.prompt.placeholders import names_in
 from moa.values import kind
+from moa.where import MoAAdapter
 
 
 def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str], output_routing) -> None:
@@ -41,6 +44,15 @@ def check_call(call: Mapping, prompts: list[str], subjects, known: frozenset[str
             raise ValueError(
                 f"The prompt {text!r} names <{missing[0]}>, but no subjects are given. Pass subjects={{{missing[0]!r}: image}}, or write a noun."
             )
+
+
+def check_fit(prior: str | Path, adapter: MoAAdapter, setting: str) -> None:
+    """ValueError for an adapter of another prior, before that prior's weights are read; `setting` is where the adapter was given."""
+    unet = empty_unet(prior)
+    try:
+        adapter.check_structure(unet)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error} Set {setting}= to one that was trained on it.") from None
 
 
 def check_keep(keep_context, blind: Sequence[str]) -> None:

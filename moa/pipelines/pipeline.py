@@ -17,7 +17,7 @@ from moa.pipelines.keeping import kept
 from moa.pipelines.loader import MoALoaderMixin
 from moa.pipelines.offload import MoAOffloadMixin
 from moa.pipelines.output import MoAOutput
-from moa.pipelines.plan import Plan, Region, SubjectInput, choose_adapter, embed, make_plan, per_prompt
+from moa.pipelines.plan import Plan, Region, SubjectInput, choose_adapter, embed, is_saved, make_plan, per_prompt
 from moa.prior.load import explained, family_of, find_model
 from moa.prompt.encoder import SubjectEncoder
 from moa.prompt.subject import SubjectEmbedding
@@ -80,7 +80,7 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         keep_context: bool = False,
         **stock,
     ):
-        """As the stock call, with `subjects` for the `<name>`s of the prompt (a dict, or one per prompt).
+        """As the stock call, with `subjects` for the `<name>`s of the prompt (a dict, or one per prompt): pictures, or what `encode_subject` made.
 
         `routing` gives subjects a region (mask of the picture's size, or box in pixels) in place of the learned map.
         `output_routing` adds maps to the answer (`MoAOutput`): True for means, "full" for every layer and step; None without subjects.
@@ -127,16 +127,21 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
     ) -> Iterator[str | list[str]]:
         """The subjects for any stock pipeline built on this one's components (ControlNet, img2img, inpaint); gives the plain prompt.
 
-        `scheduler` is that pipeline's, if it is another. Errors: ValueError as a call.
+        `scheduler` is that pipeline's, if it is another. Errors: ValueError as a call; a warning where nothing was drawn inside.
         """
         call = {"prompt": prompt, "height": height, "width": width}
         plan = self._plan(call, subjects, routing, False)
         if plan is None:
             yield prompt
             return
-        with self.moa.subjects(self._subjects(plan, num_images_per_prompt, scheduler)):
-            texts = [p.text for p in plan.prompts]
+        acting, texts = self._subjects(plan, num_images_per_prompt, scheduler), [p.text for p in plan.prompts]
+        with self.moa.subjects(acting):
             yield texts if isinstance(prompt, list) else texts[0]
+        if acting.adapters and not acting.met:
+            warnings.warn(
+                "Nothing was drawn with the subjects of pipe.subjects(...): no pipeline was called there that shares this one's UNet. Build it from this "
+                "one's parts, such as StableDiffusionImg2ImgPipeline(**pipe.components).", stacklevel=3,
+            )  # fmt: skip
 
     def _plan(self, call: Mapping, subjects, routing, output_routing) -> Plan | None:
         """What to draw, checked; None where the stock pipeline draws alone."""
@@ -162,7 +167,8 @@ class MoAPipeline(MoALoaderMixin, MoAOffloadMixin, MoAInversionMixin):
         for row in given:
             for name, value in row.items():
                 if id(value) not in embedded:
-                    embedded[id(value)] = embed(value, name, self._encoder_for(name, value, configs))
+                    subject = SubjectEmbedding.load(value) if is_saved(value) else value
+                    embedded[id(value)] = embed(subject, name, self._encoder_for(name, subject, configs))
         side = self.unet.config.sample_size * self.vae_scale_factor
         size = (call.get("height") or side, call.get("width") or side)
         return make_plan(

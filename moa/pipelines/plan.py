@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,6 +51,11 @@ def per_prompt(subjects, prompts: list[str], known: frozenset[str]) -> list[dict
                 f"The subject {name!r} does not occur in the prompt {prompts[0]!r}. Write <{name}> where it belongs, or leave its picture out."
             )
     return [{name: s for name, s in subjects.items() if name in names} for names in mentioned]
+
+
+def is_saved(value: object) -> bool:
+    """Whether a subject is given as the path of a file that `SubjectEmbedding.save` wrote."""
+    return isinstance(value, (str, Path)) and Path(value).suffix == ".safetensors"
 
 
 def embed(value: SubjectInput, name: str, encoder: SubjectEncoder) -> SubjectEmbedding:
@@ -163,7 +169,9 @@ def make_plan(
         nouns = {name: subject.noun or configs[adapters[name]].noun for name, subject in given.items()}
         for name in given:
             if configs[adapters[name]].router == "mask" and name not in maps:
-                raise ValueError(f"The adapter {adapters[name]!r} draws only where it is told to; give routing={{{name!r}: mask or box}}.")
+                raise ValueError(
+                    f"The adapter {adapters[name]!r} draws only where it is told to; give routing={{{name!r}: mask or box}}, routing.{name}=[left,top,right,bottom] on the command line."
+                )
         filled = fill(prompt, nouns, known)
         positions = locate(filled, tokenizer, expand)
         plain.append(filled)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from accelerate import init_empty_weights
+from diffusers import UNet2DConditionModel
 from safetensors import SafetensorError
 
 from moa.places import find_model
@@ -45,6 +47,19 @@ def pixels_of(path: str | Path) -> int:
         return unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
 
 
+def empty_unet(path: str | Path) -> UNet2DConditionModel:
+    """A prior's UNet without its weights, on the meta device, read off its configuration alone.
+
+    Errors: ValueError as `family_of`, and for a configuration that is none.
+    """
+    place = find_model(path)
+    family_of(place)
+    with explained(path), init_empty_weights():
+        unet = UNet2DConditionModel.from_config(json.loads(_file(place, "unet/config.json").read_text()))
+    unet.register_to_config(_name_or_path=str(path))
+    return unet
+
+
 def _file(place: str, name: str) -> Path:
     return Path(place) / name if Path(place).is_dir() else Path(_from_hub(place, name))
 
@@ -53,6 +68,11 @@ def _from_hub(repo_id: str, name: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HFValidationError
 
+    if repo_id.count("/") != 1:
+        raise ValueError(
+            f"No model at {repo_id!r}: no such folder here, and a hub id has the form owner/name. Check the path; the command lines also know "
+            "tiny, sd15, sd21 and sdxl."
+        )
     try:
         return hf_hub_download(repo_id, name)
     except (HFValidationError, OSError) as error:

@@ -31,6 +31,8 @@ class SubjectEmbedding:
         Errors: ValueError for another encoder, other numbers of pictures or another adapter, and a share outside 0..1.
         """
         number("share", share, 0, 1)
+        if not isinstance(other, SubjectEmbedding):
+            raise ValueError(f"A subject cannot turn into a {type(other).__name__}; encode its picture first, with encode_subject.")
         if self.encoder != other.encoder or self.features.shape[1:] != other.features.shape[1:]:
             raise ValueError(
                 f"One subject was encoded by {self.encoder!r} {tuple(self.features.shape[1:])}, the other by "

@@ -118,7 +118,22 @@ class MoAAdapter:
     def check(self, unet: nn.Module) -> None:
         """Whether the adapter fits a prior.
 
-        Errors: ValueError for another structure, naming both; a warning for other weights of the same structure.
+        Errors: ValueError as `check_structure`; a warning for other weights of the same structure.
+        """
+        self.check_structure(unet)
+        sites, name = find_sites(unet), unet.config.get("_name_or_path") or "unnamed"
+        content = content_of(unet, sites, self.config.fingerprinted)
+        if None not in (content, self.config.content) and content != self.config.content:
+            warnings.warn(
+                f"The adapter was trained on {self.config.prior!r} (weights {self.config.content}); this prior, {name!r}, has the same "
+                f"structure but other weights ({content}). That is fine for a finetune of the same model; expect less likeness otherwise.",
+                stacklevel=3,
+            )
+
+    def check_structure(self, unet: nn.Module) -> None:
+        """Whether the adapter fits a prior's layers, whatever their weights, which may be none (on the meta device).
+
+        Errors: ValueError for another structure, naming both.
         """
         sites, name = find_sites(unet), unet.config.get("_name_or_path") or "unnamed"
         structure = structure_of(sites if self.config.sites[0].heads else [replace(site, heads=0) for site in sites])
@@ -126,14 +141,7 @@ class MoAAdapter:
             raise ValueError(
                 f"The adapter was trained on {self.config.prior!r} (structure {self.config.structure}, "
                 f"{_describe(self.config.sites)}), but this prior is {name!r} (structure {structure}, {_describe(sites)}). "
-                "Load it into a prior of the same architecture."
-            )
-        content = content_of(unet, sites, self.config.fingerprinted)
-        if None not in (content, self.config.content) and content != self.config.content:
-            warnings.warn(
-                f"The adapter was trained on {self.config.prior!r} (weights {self.config.content}); this prior, {name!r}, has the same "
-                f"structure but other weights ({content}). That is fine for a finetune of the same model; expect less likeness otherwise.",
-                stacklevel=3,
+                "Load it into a prior of the same architecture, or load an adapter of this prior."
             )
 
     def save_pretrained(self, folder: str | Path) -> Path:

@@ -39,6 +39,11 @@ class Subjects:
         """The adapters that have something to draw, in order of appearance."""
         return list(dict.fromkeys(p.adapter for prompt in self.prompts for p in prompt if self.strength(p) > 0))
 
+    @property
+    def met(self) -> bool:
+        """Whether a UNet was called with them, at any step."""
+        return self._first is not None
+
     def strength(self, placed: Placed) -> float:
         """How strongly a mention acts, 0 (not at all) to 1: its own scale and its adapter's."""
         return placed.scale * self.scale.get(placed.adapter, 1.0)

@@ -25,6 +25,7 @@ from moa.where import MoAAdapter, Trace, mount
 from moa.where.context import grid_of
 from moa.where.layout import Placed
 from moa.where.recorder import to_map
+from moa.where.router import ROUTERS
 from moa.where.sites import inner_sites
 from moa.where.subjects import Subjects
 
@@ -34,6 +35,7 @@ NAME = "learned"  # of the adapter while it is mounted for training
 LOCALIZATION = {"squared": object_loss, "balanced": balanced_localization, "exclusive": exclusive_localization}
 BACKGROUND = ("prior", "picture")
 ROUTED = ("all", "inner")
+LARGE = 256  # pixels: a prior of such pictures is drawn with more guidance than the embedded one
 
 
 class MoAObjective(nn.Module):
@@ -168,6 +170,11 @@ class MoAObjective(nn.Module):
     def command(self, folder: Path) -> str:
         """What a user types to draw with the adapter in a folder, but for the picture."""
         words = [f"prior={self.prior.name}", f"adapters.people={folder}", "prompt=<a> in the snow", "subjects.a=picture.png"]
+        side = self.prior.pixels
+        if ROUTERS[self.adapter.config.router].drawn:
+            words.append(f"routing.a=[{side // 4},0,{3 * side // 4},{side}]")
+        if side >= LARGE:
+            words.append("guidance=7")
         return shlex.join(["python", "infer.py", *words])
 
     def _times(self, count: int, generator: torch.Generator) -> Tensor:
