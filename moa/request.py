@@ -203,7 +203,7 @@ def _agree(request: Request) -> None:
         for name in names_in(request.prompt):
             if name not in request.subjects and not _own_word(request.prior.path, f"<{name}>"):
                 raise ValueError(
-                    f"The prompt {request.prompt!r} names <{name}>, of whom there is no picture; add subjects.{name}=picture.png, or write a noun."
+                    f"The prompt {request.prompt!r} names <{name}>, of whom there is no picture; give one (subjects.{name}=picture.png), or write a noun."
                 )
     for group in ("morph", "nouns", "routing"):
         for name in getattr(request, group):

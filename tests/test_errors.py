@@ -179,6 +179,7 @@ EARLY = {
     "retries without subjects": (lambda bad: ["prompt=a dog", "retries=1"], ["retries=1", "a prompt and subjects"]),
     "retries below none": (lambda bad: [*ALICE, "retries=-1"], ["retries=-1"]),
     "morph without a prompt": (lambda bad: ["morph.alice=b, c.jpg"], ["morph.alice", "add subjects.alice="]),
+    "a name without a picture": (lambda bad: [ALICE[0] + " and <bob>", ALICE[1]], ["<bob>", "there is no picture", "subjects.bob=picture.png"]),
     "subjects without a prompt": (lambda bad: ALICE[1:], ["no prompt", '"prompt=<alice>']),
     "no examples": (lambda bad: [f"showcase.examples={bad}/none"], ["has 0", "showcase.examples="]),
     "one example": (lambda bad: [f"showcase.examples={bad}/examples1"], ["has 1", "two example pictures"]),
@@ -285,7 +286,7 @@ def test_adapters(case, infer, people, tmp_path):
     assert all(part in said for part in parts), said
 
 
-def test_an_adapter_with_nan_or_of_another_prior(infer, people, tmp_path):
+def test_an_adapter_with_nan_or_of_another_prior(infer, people, tmp_path, monkeypatch):
     from experts import make_adapter, make_unet
 
     pipe = MoAPipeline.from_pretrained(people["prior"])
@@ -293,8 +294,9 @@ def test_an_adapter_with_nan_or_of_another_prior(infer, people, tmp_path):
     said = message_of(infer, [*ALICE, f"adapters.people={tmp_path}/nan"], tmp_path / "out")
     assert "NaN" in said and "router" in said and "earlier checkpoint" in said
     make_adapter(make_unet("sd21")).save_pretrained(tmp_path / "other")
+    monkeypatch.setattr(MoAPipeline, "from_pretrained", lambda *_, **__: pytest.fail("the prior was loaded"))
     said = message_of(infer, [*ALICE, f"adapters.people={tmp_path}/other"], tmp_path / "out")
-    assert "'test'" in said and "structure" in said and "same architecture" in said
+    assert "'test'" in said and "structure" in said and "Set adapters.people= to one" in said
 
 
 def test_adapters_that_are_not_there_or_cannot_be_told_apart(infer, people, tmp_path):
@@ -443,6 +445,15 @@ def test_subjects_without_an_adapter(people):
         bare.encode_subject(str(people["alice"]))
 
 
+def test_a_word_that_the_prior_knows_needs_no_picture(infer, people, tmp_path):
+    """As one saved with a textual inversion."""
+    pipe = MoAPipeline.from_pretrained(people["prior"])
+    pipe.tokenizer.add_tokens("<cat-toy>")
+    pipe.text_encoder.resize_token_embeddings(len(pipe.tokenizer))
+    pipe.save_pretrained(tmp_path / "knowing")
+    assert len(infer("prompt=a <cat-toy> in the snow", f"prior={tmp_path}/knowing", "steps=1")) == 1
+
+
 def test_a_subject_file_that_is_none(infer, bad, tmp_path):
     said = message_of(infer, [ALICE[0], f"subjects.alice={bad}/words.safetensors"], tmp_path)
     assert "words.safetensors" in said and "no subject embedding" in said
@@ -455,6 +466,12 @@ SHELL = {
     "a typo": (["infer.py", "promt=a dog"], ["'promt'", "did you mean prompt="]),
     "a missing picture": (["infer.py", "prompt=<alice> (1)", "subjects.alice=no (2).png"], ["subjects.alice", "'no (2).png'"]),
     "no prior": (["infer.py", "prompt=a dog", "prior=no/where at all", "device=cpu", "out=OUT"], ["no/where at all", "no such folder"]),
+    "a typo within": (["infer.py", "prior.pth=x"], ["no setting prior.pth", "did you mean prior.path=?"]),
+    "a typo within training": (["train.py", "train.step=3", "out=OUT"], ["no setting train.step", "did you mean train.steps=?"]),
+    "a setting within": (["train.py", "steps=3", "out=OUT"], ["'steps'", "did you mean train.steps=?"]),
+    "nothing to train on": (["train.py", "subject=folder", "out=OUT"], ["not given", "noun= (what the subject is", "data.path= (the folder"]),
+    "no checkpoint": (["train.py", "resume=none/000001", "out=OUT"], ["'none/000001'", "no such checkpoint", "resume=latest"]),
+    "no prior to train on": (["train.py", "prior=sd51", "out=OUT"], ["'sd51'", "no such folder", "sd15"]),
     "no pictures to train on": (["train.py", "subject=folder", "noun=dog", "data.path=none", "data.size=64", "out=OUT"], ["'none'", "does not exist"]),
 }  # fmt: skip
 
@@ -467,3 +484,4 @@ def test_the_command_line_says_it_in_one_paragraph_and_ends_with_2(case, tmp_pat
     said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 2 and len(said) == 1 and "Traceback" not in done.stderr, done.stderr
     assert all(part in said[0] for part in parts), said[0]
+    assert not (tmp_path / "out").exists(), "an empty folder is left"

@@ -66,7 +66,7 @@ REFUSED = {
     "no prompt": (" ", [CLEO], "The prompt is empty; write a scene"),
     "no name": ("<cleo>", [CLEO, Given("", "", DEV.picture)], "Subject 2 has a picture and no name"),
     "no picture": ("<cleo>", [Given("cleo")], "Subject 1, 'cleo', has no picture; give it one"),
-    "no such name": ("<eve> at night", [CLEO], "names <eve>, but no subjects are given"),
+    "no such name": ("<eve> at night", [CLEO], "names <eve>, of whom there is no picture"),
     "twice": ("<cleo>", [CLEO, CLEO], "Two subjects have the name 'cleo'"),
     "a name that is none": ("<cleo>", [Given("<cleo>", "", CLEO.picture)], "The name '<cleo>' of subject 1 cannot stand in a prompt"),
     "no image": ("<cleo>", [Given("cleo", "", __file__)], "is no picture that can be read here"),

@@ -12,7 +12,7 @@ from moa.cli import CONF
 from moa.evaluate import run
 from moa.evaluation.reader import Reader
 from moa.evaluation.settings import SETTINGS, read_settings
-from moa.where.router import MaskRouter
+from moa.where.router import ConstantRouter, MaskRouter
 
 from experts import make_adapter
 from families import make_unet, save_pipeline
@@ -105,6 +105,22 @@ def test_an_adapter_that_needs_regions_is_refused_before_any_model_is_opened(mod
     assert all(
         part in said for part in (str(adapter), "'mask'", "only in regions that are given", "mlp, linear, conv", "such as router=mlp")
     ), said
+
+
+def test_an_adapter_that_cannot_keep_the_context_is_refused_before_any_model_is_opened(models, tmp_path, monkeypatch):
+    adapter = make_adapter(make_unet("sd15"), router=ConstantRouter).save_pretrained(tmp_path / "flat")
+    monkeypatch.setattr(Reader, "from_pretrained", lambda *_: pytest.fail("the reader was opened"))
+    words = [f"prior.path={models}/prior", f"adapter={adapter}", "keep_context=true", f"out={tmp_path}/out", "device=cpu"]
+    with pytest.raises(ValueError, match="keep_context=True.*weighs every pixel alike"):
+        run(composed(*words), "")
+
+
+def test_an_adapter_of_another_prior_is_refused_before_it_is_loaded(models, tmp_path, monkeypatch):
+    adapter = make_adapter(make_unet("sd21")).save_pretrained(tmp_path / "other")
+    monkeypatch.setattr(MoAPipeline, "from_pretrained", lambda *_, **__: pytest.fail("the prior was loaded"))
+    words = [f"prior.path={models}/prior", f"adapter={adapter}", f"reader={models}/reader", f"out={tmp_path}/out", "device=cpu"]
+    with pytest.raises(ValueError, match="structure.*Set adapter= to one that was trained on it"):
+        run(composed(*words), "")
 
 
 def test_an_adapter_of_others_than_people_is_refused(models, tmp_path):

@@ -180,6 +180,8 @@ def test_ablations_in_one_table(oracle, tmp_path):
     assert "| moa | 100.0 ± 0.0 |" in text and "moa: identity 100.0 % against 100.0 % (+0.0 points), context drift" in text
     assert "\nkept: identity 100.0 %" in text and "single_branch: identity" not in text
     assert all(command in text for command in ("python evaluate.py name=moa", "what=ablations"))
+    with pytest.raises(ValueError, match="Two of the runs are called 'moa'.*another name="):
+        write_ablations([folders[0], folders[0]], file, command="")
     lines = ablation_table({"moa": read_metrics(folders[0])}).splitlines()
     assert len({line.count("|") for line in lines}) == 1
     with pytest.raises(ValueError, match="no row"):

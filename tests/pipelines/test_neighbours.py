@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel, DiffusionPipeline, StableDiffusionControlNetPipeline
+from diffusers import ControlNetModel, DDIMScheduler, DiffusionPipeline, StableDiffusionControlNetPipeline
 from diffusers.models.embeddings import IPAdapterPlusImageProjection, MultiIPAdapterImageProjection
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -139,6 +139,15 @@ def test_ip_adapter_before_and_after(family, model_folder, picture, tmp_path, ip
     assert np.array_equal(draw(pipe, picture, subject=False, **extra), alone)
     assert not np.array_equal(draw(pipe, picture, subject=True, **extra), alone)
     assert np.array_equal(draw(pipe, picture, subject=False, **extra), alone)
+    drawn_by, pipe.scheduler = pipe.scheduler, DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
+    with pytest.raises(ValueError, match="ip_adapter_image"):
+        pipe.invert(picture.resize((16, 16)), "a person", num_inference_steps=2)
+    inverted = (
+        pipe.invert(picture.resize((16, 16)), "a person", num_inference_steps=2, ip_adapter_image=image)
+        for image in (picture, picture.rotate(90))
+    )
+    assert not torch.equal(*inverted)
+    pipe.scheduler = drawn_by
     pipe.unload_moa()
     assert np.array_equal(draw(pipe, picture, subject=False, **extra), alone)
     pipe.unload_ip_adapter()

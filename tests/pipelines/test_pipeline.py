@@ -190,6 +190,10 @@ def test_scales(pipe, picture):
     early = draw()
     pipe.set_moa_scale(1.0, window=(0.4, 1.0))
     assert not np.array_equal(early, draw()) and not np.array_equal(early, full)
+    late = draw()
+    pipe.set_moa_scale({"alice": 0.5})  # a strength by name leaves the window as it was
+    pipe.set_moa_scale({"alice": 1.0})
+    assert np.array_equal(draw(), late)
 
 
 def test_subject_embeddings(pipe, picture, tmp_path):
@@ -197,6 +201,10 @@ def test_subject_embeddings(pipe, picture, tmp_path):
     pipe.encode_subject(picture).save(tmp_path / "rex.safetensors")
     loaded = SubjectEmbedding.load(tmp_path / "rex.safetensors")
     assert np.array_equal(pipe("<rex>", subjects={"rex": loaded}, generator=seed(), **CALL).images, direct)
+    for path in (tmp_path / "rex.safetensors", str(tmp_path / "rex.safetensors")):
+        assert np.array_equal(pipe("<rex>", subjects={"rex": path}, generator=seed(), **CALL).images, direct)
+    with pytest.raises(ValueError, match="no.safetensors' is no subject embedding"):
+        pipe("<rex>", subjects={"rex": str(tmp_path / "no.safetensors")}, **CALL)
     dog = pipe.encode_subject(picture, noun="dog")
     assert not np.array_equal(pipe("<rex>", subjects={"rex": dog}, generator=seed(), **CALL).images, direct)
     path = tmp_path / "rex.png"
@@ -234,8 +242,10 @@ def test_maps_of_two_adapters_in_different_layers(pipe, picture):
     out = pipe("<a> and <b> and <c> and <d>", subjects=given, output_routing=True, generator=seed(), **CALL)
     maps = out.subject_maps[0]
     assert not torch.equal(maps["a"], maps["b"]) and not torch.equal(maps["c"], maps["d"])
-    torch.testing.assert_close(maps["a"] + maps["b"], out.routing[0, 1], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(maps["c"] + maps["d"], out.routing[0, 2], atol=1e-5, rtol=1e-4)
+    own = {name: len(adapter.config.sites) for name, adapter in pipe.moa_adapters.items()}
+    for column, (adapter, (one, other)) in enumerate({"people": "ab", "pets": "cd"}.items(), start=1):
+        mean = out.routing[0, column] * sum(own.values()) / own[adapter]  # over its layers; `routing` is over all of them
+        torch.testing.assert_close(maps[one] + maps[other], mean, atol=1e-5, rtol=1e-4)
 
 
 def test_names_in_any_alphabet(pipe, picture):
@@ -345,6 +355,30 @@ def test_without_guidance(pipe, picture):
 def test_two_pictures_without_guidance_are_not_taken_for_guidance(pipe, stock, picture):
     with pipe.subjects("<alice>", {"alice": picture}) as prompt, pytest.raises(ValueError, match="pass num_images_per_prompt=2"):
         type(stock).__call__(pipe, prompt, num_images_per_prompt=2, **CALL | {"guidance_scale": 1.0})
+
+
+def test_a_negative_prompt_of_the_same_words(pipe, picture):
+    """Both halves of the guidance are then one text, which only a block of subjects may not take for guidance."""
+    same = pipe("<alice>", subjects={"alice": picture}, negative_prompt="a person", generator=seed(), **CALL).images
+    assert not np.array_equal(same, pipe("<alice>", subjects={"alice": picture}, generator=seed(), **CALL).images)
+
+
+def test_a_block_in_which_nothing_was_drawn_says_so(pipe, stock, picture):
+    said = pytest.warns(UserWarning, match="Nothing was drawn with the subjects.*pipe.components")
+    with said, pipe.subjects("<alice>", {"alice": picture}) as prompt:
+        stock(prompt, **CALL)  # it has a UNet of its own
+    with pytest.raises(KeyError), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pipe.subjects("<alice>", {"alice": picture}):
+            raise KeyError
+        with pipe.subjects("<alice>", {"alice": picture}) as prompt:
+            type(stock).__call__(pipe, prompt, **CALL)
+
+
+def test_steps_outside_the_window_are_counted(pipe, picture):
+    pipe.set_moa_scale(1.0, window=(0.5, 1.0))
+    out = pipe("<alice>", subjects={"alice": picture}, output_routing="full", generator=seed(), **CALL | {"num_inference_steps": 4})
+    assert {step for step, _ in out.routing} == {2, 3}
 
 
 @pytest.mark.parametrize("task", ["Img2Img", "Inpaint"])

@@ -17,6 +17,7 @@ from moa.data.examples import Subject, SubjectExample
 from moa.infer import run as draw
 from moa.infer import words_for_hydra
 from moa.prior import load_prior
+from moa.prior.prior import Prior
 from moa.training.loop import train
 from moa.training.objectives.moa import MoAObjective
 from moa.where import MoAAdapter
@@ -239,3 +240,10 @@ def test_the_command_that_is_printed_draws(model_folder, tmp_path, monkeypatch):
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         config = compose("infer", words_for_hydra([*words, "steps=1", "device=cpu", "out=drawn"]))
     assert (python, script) == ("python", "infer.py") and [path.parent.name for path in draw(config)] == ["drawn"] * 2
+
+
+def test_the_command_says_where_and_how_strongly_where_that_is_needed(model_folder, tmp_path, monkeypatch):
+    objective, _ = make(model_folder, router=MaskRouter)
+    assert "routing.a=[4,0,12,16]" in shlex.split(objective.command(tmp_path)) and "guidance" not in objective.command(tmp_path)
+    monkeypatch.setattr(Prior, "pixels", 512)
+    assert shlex.split(objective.command(tmp_path))[-2:] == ["routing.a=[128,0,384,512]", "guidance=7"]

@@ -272,6 +272,8 @@ def test_refusals(family):
             mount(unet, make_adapter(make_unet(family)), name)
     with pytest.raises(ValueError, match="matches no attention layer"):
         make_adapter(make_unet(family), layers=["attn7"])
+    with pytest.raises(ValueError, match="layers"):
+        make_adapter(make_unet(family), layers=[])
     with pytest.raises(ValueError, match="'full'.*'lowrank'"):
         make_adapter(make_unet(family), branch="huge")
 
