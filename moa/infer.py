@@ -34,7 +34,7 @@ TEXT = (
     "routing.*",
     "adapters.*",
 )
-LISTS = ("subjects.*", "morph.*", "routing.*")
+LISTS = ("subjects.*", "morph.*", "routing.*", "showcase.examples")
 
 
 def run(config: DictConfig) -> list[Path]:
@@ -45,7 +45,7 @@ def run(config: DictConfig) -> list[Path]:
     except OmegaConfBaseException as error:
         raise ValueError(" ".join(str(error).split())) from None
     pictures, targets, regions = request.pictures(), request.targets(), request.regions()
-    examples = examples_of(showcase_folder(request)) if request.prompt is None else {}
+    examples = examples_of(showcase_pictures(request)) if request.prompt is None else {}
     out = request.out or Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     with no_empty_folder(out):
         return draw_all(request, pictures, targets, regions, examples, writable_folder(out), start)
@@ -73,8 +73,8 @@ def draw_all(
     return paths
 
 
-def showcase_folder(request: Request) -> Path:
-    """Where the example subjects are: as set, or beside the first adapter.
+def showcase_pictures(request: Request) -> Path | list[str]:
+    """The example subjects, or the folder where they are: as set, or beside the first adapter.
 
     Errors: ValueError where there is no adapter to show.
     """
@@ -83,7 +83,7 @@ def showcase_folder(request: Request) -> Path:
         raise ValueError(
             "There is no prompt and no adapter, so there is nothing to show; give a prompt=, or adapters.people=models/tiny-people."
         )
-    return Path(request.showcase.examples or Path(find_model(first)) / "examples").expanduser()
+    return request.showcase.examples or Path(find_model(first)) / "examples"
 
 
 def words_for_hydra(words: list[str]) -> list[str]:

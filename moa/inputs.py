@@ -11,15 +11,17 @@ EMBEDDING = ".safetensors"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def examples_of(folder: str | Path) -> dict[str, Path]:
-    """The example subjects of an adapter: its pictures by name.
+def examples_of(given: str | Path | list[str]) -> dict[str, Path]:
+    """The example subjects of an adapter by name: the pictures of a folder, or those of a list.
 
     Errors: ValueError for fewer than two.
     """
-    found = {path.stem: path for path in sorted(Path(folder).glob("*")) if path.suffix.lower() in PICTURES}
+    paths = list(map(Path, given)) if isinstance(given, list) else sorted(Path(given).expanduser().glob("*"))
+    found = {path.stem: path.expanduser() for path in paths if path.suffix.lower() in PICTURES}
     if len(found) < 2:
         raise ValueError(
-            f"The showcase needs two example pictures or more in {str(folder)!r}, which has {len(found)}; set showcase.examples= to a folder of pictures, or give a prompt=."
+            f"The showcase needs two example pictures or more in {given if isinstance(given, list) else str(given)!r}, which has {len(found)}; "
+            "set showcase.examples= to a folder of pictures, or to some as [a.png,b.png], or give a prompt=."
         )
     return found
 

@@ -18,7 +18,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 class Showcase:
     """A sheet of example subjects: prompts for one (<a>) and for two of them (<a>, <b>), and a picture's side in pixels."""
 
-    examples: str | None
+    examples: str | list[str] | None
     scenes: list[str]
     pairs: list[str]
     tile: int
@@ -26,8 +26,9 @@ class Showcase:
     def __post_init__(self) -> None:
         texts("showcase.scenes", self.scenes), texts("showcase.pairs", self.pairs)
         whole("showcase.tile", self.tile, 32, 1024)
-        if self.examples is not None:
-            text("showcase.examples", self.examples)
+        for path in self.examples if isinstance(self.examples, list) else [self.examples]:
+            if path is not None:
+                text("showcase.examples", path)
         for prompt, names in [(p, {"a"}) for p in self.scenes] + [(p, {"a", "b"}) for p in self.pairs]:
             if set(names_in(prompt)) != names:
                 raise ValueError(

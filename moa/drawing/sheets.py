@@ -11,8 +11,8 @@ from moa.data.images import load_image
 from moa.drawing.call import batched, call, embed, maps_of, say_seeds, side_of
 from moa.picture_files import free_path, save
 from moa.pipelines import MoAPipeline
-from moa.pipelines.grid import fit, grid
-from moa.pipelines.overlay import Row, sheet, spotlight
+from moa.pipelines.grid import below, fit, grid
+from moa.pipelines.overlay import spotlight
 from moa.request import Request
 
 log = logging.getLogger("moa.infer")
@@ -50,28 +50,31 @@ def portrait(given: Iterable[Path | Sequence[Image.Image]]) -> Image.Image | Non
 
 
 def draw_showcase(pipe: MoAPipeline, request: Request, examples: Mapping[str, Path], out: Path) -> Iterator[Path]:
-    """Draws a sheet: each example subject in every scene, then two together, with the routing beside each picture."""
-    show, rows = request.showcase, []
+    """Draws a sheet: each example subject in every scene, then two together, and where they are in the last scene."""
+    show, names = request.showcase, list(examples)
     pictures = {name: load_image(path) for name, path in examples.items()}
     subjects = {name: pipe.encode_subject(picture) for name, picture in pictures.items()}
-    names = list(examples)
-    casts = [({"a": name}, show.scenes) for name in names] + [
-        ({"a": a, "b": b}, show.pairs) for a, b in zip(names[::2], names[1::2], strict=False)
-    ]
-    for cast, prompts in casts:
-        start = time.perf_counter()
-        given, who, tiles = {name: subjects[who] for name, who in cast.items()}, " and ".join(cast.values()), []
-        for some in batched(prompts, request.together(side_of(pipe))):
-            answer, _ = call(
-                pipe, request, list(some), given, {}, [request.seed] * len(some), [f"{who} {title(prompt)}" for prompt in some]
-            )
-            tiles += zip(answer.images, maps_of(answer), strict=True)
-        lit = [(image, spotlight(fit(image, 2 * show.tile), list(maps.values()), line=show.tile / 40)) for image, maps in tiles]
-        first = len(rows) in (0, len(names))
-        rows.append(Row(tuple(pictures[who] for who in cast.values()), tuple(lit), tuple(map(title, prompts)) if first else ()))
-        log.info("%s in %.1f s", who, time.perf_counter() - start)
+    singles, pairs = [{"a": name} for name in names], [{"a": a, "b": b} for a, b in zip(names[::2], names[1::2], strict=False)]
+    pages = []
+    for casts, prompts in ((singles, show.scenes), (pairs, show.pairs)):
+        rows = []
+        for cast in casts:
+            start, drawn = time.perf_counter(), []
+            given, who = {name: subjects[person] for name, person in cast.items()}, " and ".join(cast.values())
+            for some in batched(prompts, request.together(side_of(pipe))):
+                answer, _ = call(
+                    pipe, request, list(some), given, {}, [request.seed] * len(some), [f"{who} {title(prompt)}" for prompt in some]
+                )
+                drawn += zip(answer.images, maps_of(answer), strict=True)
+            image, maps = drawn[-1]
+            where = spotlight(fit(image, show.tile), list(maps.values()), line=show.tile / 60)
+            rows.append([grid([[pictures[person] for person in cast.values()]], gap=0), *(image for image, _ in drawn), where])
+            log.info("%s in %.1f s", who, time.perf_counter() - start)
+        heads = ["reference", *map(title, prompts), f"where, {title(prompts[-1])}"]
+        labels = ["\n".join(cast.values()) for cast in casts]
+        pages.append(grid(rows, tile=show.tile, columns=heads, labels=labels))
     path = out / "showcase.png"
-    save(sheet(rows, tile=show.tile), path, request.record() | {"scenes": show.scenes, "pairs": show.pairs})
+    save(below(*pages), path, request.record() | {"scenes": show.scenes, "pairs": show.pairs})
     yield path
 
 

@@ -38,11 +38,17 @@ def read_metrics(path: str | Path) -> dict[str, object]:
 
 
 def ablation_table(runs: Mapping[str, Mapping[str, object]]) -> str:
-    """A Markdown table, one line a run, in the order given; half the width of its interval after each value."""
+    """A Markdown table, one line a run, in the order given; half the width of its interval after each value.
+
+    Below them two lines to read them by: the prior alone, on the same prompts, and the ceiling, which is read off pictures of the world itself.
+    """
     lines = ["| run | " + " | ".join(title for title, *_ in COLUMNS) + " |", "|---|" + "--:|" * len(COLUMNS)]
     for name, metrics in runs.items():
         rows = {(row["group"], row["name"]): row for row in metrics["rows"]}
         lines.append(f"| {name} | " + " | ".join(_cell(rows.get((group, row))) for _, group, row in COLUMNS) + " |")
+    first = {(row["group"], row["name"]): row for row in next(iter(runs.values()))["rows"]}
+    for title, beside in (("*the prior alone*", "prior"), ("*ceiling*", "ceiling")):
+        lines.append(f"| {title} | " + " | ".join(_cell(first.get((group, row)), beside) for _, group, row in COLUMNS) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -91,10 +97,10 @@ def write_ablations(folders: Sequence[str | Path], out: str | Path, *, command: 
     return out.read_text(encoding="utf-8")
 
 
-def _cell(row: Mapping[str, object] | None) -> str:
-    if row is None or row["value"]["value"] is None:
+def _cell(row: Mapping[str, object] | None, which: str = "value") -> str:
+    if row is None or row.get(which) is None or row[which]["value"] is None:
         return "–"
-    found, factor = row["value"], 100 if row["unit"] == "share" else 1
+    found, factor = row[which], 100 if row["unit"] == "share" else 1
     half = factor * (found["high"] - found["low"]) / 2
     return f"{factor * found['value']:.1f} ± {half:.1f}" if factor == 100 else f"{found['value']:.2f} ± {half:.2f}"
 

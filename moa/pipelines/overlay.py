@@ -1,23 +1,23 @@
-"""Showing where the subjects are: a picture beside its routing, and sheets of many."""
+"""Showing where the subjects are: a picture beside its routing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from moa.pipelines.grid import FAINT, GAP, INK, PAPER, fit
+from moa.pipelines.grid import FAINT, GAP, INK, PAPER
 from moa.where.presence import leads
 
 # Okabe and Ito's colours, told apart by everyone
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
+FADED, EDGE = (0.55, 0.95), np.array([0.15, 0.15, 0.17], np.float32)  # black and white of what is not lit; beside a contour
 SMALLEST = 384  # side in pixels that small pictures are enlarged to
 
 
 def spotlight(image: Image.Image, maps: Sequence[Float[np.ndarray, "h w"]], *, line: float = 2.5) -> Image.Image:
-    """The picture, dark and grey where the prior drew, lit and tinted where a subject is, with its contour in its colour.
+    """The picture, faded and grey where the prior drew, as it is where a subject is, with its contour in its colour.
 
     `maps` hold the weight of each subject, 0..1, at any size; `line` is the contour's width in pixels.
     """
@@ -25,10 +25,9 @@ def spotlight(image: Image.Image, maps: Sequence[Float[np.ndarray, "h w"]], *, l
     grey = picture @ np.array([0.299, 0.587, 0.114], np.float32)
     large = np.stack([enlarge(found, image.size) for found in maps]) if maps else np.zeros((0, *grey.shape), np.float32)
     lit = np.clip(large.sum(0), 0, 1)[..., None]
-    out = lit * picture + (1 - lit) * (0.12 + 0.38 * grey[..., None])
-    for found, color in zip(large, _colors(len(maps)), strict=True):
-        out = _mix(out, color, 0.3 * found)
+    out = lit * picture + (1 - lit) * (FADED[0] + (FADED[1] - FADED[0]) * grey[..., None])
     for ahead, color in zip(leads(torch.from_numpy(large)).numpy(), _colors(len(maps)), strict=True):
+        out = _mix(out, EDGE, 0.7 * contour(ahead, 1.8 * line))
         out = _mix(out, color, contour(ahead, line))
     return Image.fromarray(np.uint8(np.round(255 * np.clip(out, 0, 1))))
 
@@ -71,36 +70,6 @@ def _legend(canvas: Image.Image, maps: Mapping[str, np.ndarray], font, left: int
             pen.text((left, middle), text, ink, font, anchor="lm")
             left += round(pen.textlength(text, font))
         left += 2 * font.size
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a sheet: reference pictures at its head, and cells of (picture, routing), each under a title or with its own."""
-
-    heads: tuple[Image.Image, ...]
-    cells: tuple[tuple[Image.Image, ...], ...]
-    titles: tuple[str, ...] = ()
-
-
-def sheet(rows: Sequence[Row], *, tile: int = 160) -> Image.Image:
-    """Rows of pictures on white; a row with titles has them above its cells. `tile` is a picture's side in pixels."""
-    font = ImageFont.load_default(max(11, tile // 11))
-    head = GAP + tile
-    width = head + GAP + max(len(row.cells) for row in rows) * (2 * tile + 2 * GAP)
-    heights = [tile + GAP + (2 * font.size if row.titles else 0) for row in rows]
-    canvas, top = Image.new("RGB", (width, sum(heights) + GAP), PAPER), GAP
-    for row, height in zip(rows, heights, strict=True):
-        below = top + height - tile - GAP
-        for i, title in enumerate(row.titles):
-            ImageDraw.Draw(canvas).text((head + GAP + i * (2 * tile + 2 * GAP), top + font.size), title, INK, font, anchor="lm")
-        side = tile // len(row.heads) if row.heads else tile
-        for i, picture in enumerate(row.heads):
-            canvas.paste(fit(picture, side), (GAP + i * side, below + (tile - side) // 2))
-        for i, cell in enumerate(row.cells):
-            for j, picture in enumerate(cell):
-                canvas.paste(fit(picture, tile), (head + GAP + i * (2 * tile + 2 * GAP) + j * (tile + 2), below))
-        top += height
-    return canvas
 
 
 def _colors(count: int) -> list[np.ndarray]:

@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 
 from moa.data.examples import SubjectExample
-from moa.pipelines.overlay import Row, sheet, spotlight
+from moa.pipelines.grid import fit, grid
+from moa.pipelines.overlay import spotlight
 from moa.pipelines.pipeline import MoAPipeline
+
+TILE = 192
 
 
 def save_previews(path: Path, pipe: MoAPipeline, examples: Sequence[SubjectExample], *, steps: int = 20, guidance: float = 3.0) -> None:
-    """A sheet, a row an example: its references, the picture it was taken from, the prior's, ours, and who drew where."""
+    """A sheet, a row an example: its references, the picture it was taken from, the prior's, ours, and where the subjects are."""
     rows = []
     for number, example in enumerate(examples):
         subjects = {name: [Image.fromarray(p) for p in subject.pictures] for name, subject in example.subjects.items()}
@@ -26,11 +29,11 @@ def save_previews(path: Path, pipe: MoAPipeline, examples: Sequence[SubjectExamp
             prior = pipe(example.prompt, subjects=given, generator=seeded(pipe, number), **call).images[0]
             pipe.set_moa_scale(1.0)
         maps = [found.cpu().numpy() for found in ours.subject_maps[0].values()]
-        cells = ((Image.fromarray(example.image), prior), (ours.images[0], spotlight(ours.images[0], maps, line=1.5)))
-        heads = tuple(picture for pictures in subjects.values() for picture in pictures)
-        rows.append(Row(heads, cells, ("target | prior", "adapter | routing") if number == 0 else ()))
+        shown = [picture for pictures in subjects.values() for picture in pictures]
+        drawn = fit(ours.images[0], TILE)
+        rows.append([grid([shown], gap=0), Image.fromarray(example.image), prior, drawn, spotlight(drawn, maps)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet(rows).save(path)
+    grid(rows, tile=TILE, columns=("reference", "target", "prior", "adapter", "where")).save(path)
 
 
 def regions(pipe: MoAPipeline, example: SubjectExample) -> dict[str, Image.Image] | None:

@@ -183,7 +183,8 @@ def test_ablations_in_one_table(oracle, tmp_path):
     with pytest.raises(ValueError, match="Two of the runs are called 'moa'.*another name="):
         write_ablations([folders[0], folders[0]], file, command="")
     lines = ablation_table({"moa": read_metrics(folders[0])}).splitlines()
-    assert len({line.count("|") for line in lines}) == 1
+    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 5
+    assert lines[-1].startswith("| *ceiling* | 100.0 ± 0.0 |") and lines[-2].startswith("| *the prior alone* |")
     with pytest.raises(ValueError, match="no row"):
         claim({"title": "x", "rows": []}, {"title": "y", "rows": []})
     with pytest.raises(ValueError, match="holds no metrics"):

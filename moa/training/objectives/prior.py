@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from moa.diffusion import add_noise, target
+from moa.pipelines.grid import grid
 from moa.places import find_model
 from moa.prior.load import explained
 from moa.training.cpu import quicken
 from moa.training.latents import Latents, LatentText, load_autoencoder
 from moa.training.objectives.clip import ATTENTION
 from moa.training.objectives.tiny_folder import save_folder
-from moa.training.sheets import save_sheet
 
 
 class LatentTexts(NamedTuple):
@@ -164,14 +164,14 @@ class PriorObjective(nn.Module):
         return {"error": float(errors.mean())}
 
     def draw(self, path: Path, count: int) -> None:
-        """A sheet of pictures for the first held-out captions, in float32, 20 steps."""
+        """A sheet of pictures for the first held-out captions, which stand below them, in float32, 20 steps."""
         captions = [self.validation[i].caption for i in range(count)]
         seeds = [torch.Generator().manual_seed(i) for i in range(count)]
         with torch.autocast(self.unet.device.type, enabled=False):
-            drawn = self.pipeline()(
-                captions, num_inference_steps=20, guidance_scale=self.guidance, generator=seeds, output_type="pt"
-            ).images
-        save_sheet(path, drawn, min(8, count))
+            drawn = self.pipeline()(captions, num_inference_steps=20, guidance_scale=self.guidance, generator=seeds).images
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [slice(start, start + 8) for start in range(0, count, 8)]
+        grid([drawn[row] for row in rows], tile=192, captions=[captions[row] for row in rows]).save(path)
 
     def export(self, folder: Path) -> None:
         """Writes the stock folder with the averages."""
