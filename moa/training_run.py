@@ -1,5 +1,6 @@
 """A training run: builds the objects that the configuration names, runs the loop and shows it."""
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from moa.training.checkpoint import step_folders
 from moa.training.cpu import keep_memory
 from moa.training.loop import Report, train
 from moa.training_settings import check_given, check_loop, check_nodes, check_resume
+
+log = logging.getLogger("moa.train")
 
 
 def run(config: DictConfig) -> None:
@@ -38,6 +41,8 @@ def run(config: DictConfig) -> None:
     if PartialState().is_main_process:
         OmegaConf.save(config, out / "config.yaml", resolve=True)
     follow(reports, config.train.steps, config.train.max_minutes)
+    if PartialState().is_main_process:
+        log.info("sheets, metrics and checkpoints of the run are in %s", out)
     PartialState().wait_for_everyone()
 
 

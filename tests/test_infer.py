@@ -209,7 +209,9 @@ def test_without_arguments_a_sheet_of_the_examples_is_drawn(infer, people, tmp_p
     (path,) = infer(f"showcase.examples={examples}", "showcase.tile=48")
     assert path.name == "showcase.png"
     image = opened(path)
-    assert image.width > 48 * 9 and image.height > 48 * 4  # four scenes with routing; three subjects and a pair
+    assert 48 * 5 < image.width < 48 * 8 and image.height > 48 * 4  # who, three scenes, where; three subjects and a pair
+    named = ",".join(str(examples / f"{name}.png") for name in ("ada", "bo"))
+    assert opened(infer(f"showcase.examples=[{named}]", "showcase.tile=48")[0]).height < image.height
     assert read_settings(path)["prompt"] is None
 
 

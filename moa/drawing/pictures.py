@@ -60,5 +60,5 @@ def save_layers(answer: MoAOutput, number: int, path: Path, settings: dict) -> I
     """Saves, beside the picture of a call with that number, a sheet of layers and steps for every adapter that drew."""
     for expert, name in enumerate(answer.experts, start=1):
         beside = path.with_suffix(".layers.png" if len(answer.experts) == 1 else f".layers.{name}.png")
-        save(layer_sheet(answer.routing, expert, name=name, row=number), beside, settings)
+        save(layer_sheet(answer.routing, expert, name=f"adapter {name}", row=number), beside, settings)
         yield beside

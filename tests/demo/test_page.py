@@ -59,7 +59,7 @@ def upload(client: TestClient, name: str, content: bytes) -> dict[str, object]:
 
 def test_the_page_opens_with_a_picture_ready_to_be_drawn(browser):
     fields = fields_of(browser)
-    assert fields["Prompt"] == "<cleo> and <dev> at sunset" and [fields[f"Name {i}"] for i in (1, 2, 3)] == ["cleo", "dev", ""]
+    assert fields["Prompt"] == "<cleo> and <dev> in the snow" and [fields[f"Name {i}"] for i in (1, 2, 3)] == ["cleo", "dev", ""]
     assert fields["Subject 1"]["orig_name"] == "cleo.png" and fields["Subject 3"] is None
     assert (fields["Steps"], fields["Guidance"], fields["Strength"], fields["Seed"]) == (20, 3, 1, 0)
     gallery, files, notes = press(browser, {"Steps": 2})

@@ -1,9 +1,9 @@
 """Pictures in rows, with heads and labels."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFont
 
-from moa.pipelines.grid import PAPER, grid
+from moa.pipelines.grid import PAPER, below, grid, wrapped
 
 RED, BLUE = Image.new("RGB", (64, 32), (220, 40, 40)), Image.new("RGB", (20, 20), (40, 40, 220))
 
@@ -33,3 +33,27 @@ def test_heads_and_labels_have_room_of_their_own():
     assert (right - left, bottom - top) == (40, 20)
     beside, above = np.asarray(page)[:, : left - 1], np.asarray(page)[: where(page, BLUE)[1] - 1]
     assert page.width - bare.width > 50 and beside.min() < 100 and above.min() < 100
+
+
+def test_captions_stand_below_their_pictures_in_lines_of_their_width():
+    bare, page = (
+        grid([[BLUE, BLUE], [BLUE]], tile=60),
+        grid([[BLUE, BLUE], [BLUE]], tile=60, captions=[["a b", "one two three four five"], [""]]),
+    )
+    font = ImageFont.load_default(11)
+    lines = wrapped("one two three four five", font, 60)
+    assert len(lines) > 1 and " ".join(lines) == "one two three four five" and all(font.getlength(line) <= 60 for line in lines)
+    assert wrapped("unbreakablelongword", font, 10) == ["unbreakablelongword"] and wrapped("", font, 10) == []
+    assert page.height > bare.height + 11 * len(lines) and page.width == bare.width
+    assert np.asarray(page)[12 + 60 : 12 + 60 + 11 * len(lines)].min() < 200
+
+
+def test_labels_of_two_lines_are_as_wide_as_the_longer():
+    one, two = (grid([[RED]], tile=40, labels=[label]) for label in ("cleo", "cleo\nbo"))
+    assert one.width == two.width
+
+
+def test_pages_one_below_the_other():
+    page = below(RED, BLUE)
+    assert page.size == (64, 32 + 20) and page.getpixel((60, 40)) == PAPER
+    assert where(page, RED) == (0, 0, 64, 32) and where(page, BLUE) == (0, 32, 20, 52)

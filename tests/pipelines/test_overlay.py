@@ -1,10 +1,10 @@
-"""Pictures beside their routing, and sheets."""
+"""Pictures beside their routing."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from moa.pipelines.overlay import COLORS, PAPER, Row, contour, enlarge, overlay, sheet, spotlight
+from moa.pipelines.overlay import COLORS, contour, enlarge, overlay, spotlight
 
 LEFT = np.repeat([[1.0] * 4 + [0.0] * 4], 8, axis=0).astype(np.float32)
 
@@ -37,9 +37,3 @@ def test_overlay_enlarges_small_pictures_and_names_everyone(red):
     assert one.size == two.size and one.width > 2 * 384
     assert np.asarray(two)[-20:].tobytes() != np.asarray(one)[-20:].tobytes()  # the legend
     assert overlay(Image.new("RGB", (600, 400)), {"alice": LEFT}).width == 2 * 600 + 36
-
-
-def test_sheets_hold_rows_of_any_length(red):
-    row = Row((red,), ((red, red),) * 3, ("a", "b", "c"))
-    made = sheet([row, Row((red, red), ((red,),))], tile=40)
-    assert made.width > 7 * 40 and made.height > 2 * 40 and made.getpixel((0, 0)) == PAPER
