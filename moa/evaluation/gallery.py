@@ -113,7 +113,7 @@ def seed_cards(seen: Seen, seeds: int, count: int) -> str:
 
 def sheet_of(seen: Seen, prior: Seen | None, count: int):
     """A plain sheet to save: reference, prior, drawn, map."""
-    rows = []
+    rows, heads = [], []
     for i in range(min(count, len(seen))):
         picture = seen.pictures[i]
         maps = list(picture.maps.values()) or ([] if picture.experts is None else [picture.experts])
@@ -126,4 +126,6 @@ def sheet_of(seen: Seen, prior: Seen | None, count: int):
                 *([overlay(picture.image, maps)] if maps else []),
             ]
         )
-    return grid([[Image.fromarray(tile) for tile in row] for row in rows], gap=6)
+        found = [*["reference"] * len(references), *["prior"] * (prior is not None), "drawn", *["where"] * bool(maps)]
+        heads = max(heads, found, key=len)
+    return grid([[Image.fromarray(tile) for tile in row] for row in rows], columns=heads, gap=6)

@@ -13,6 +13,7 @@ from moa.where.presence import leads
 # Okabe and Ito's colours, told apart by everyone
 COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
 FADED, EDGE = (0.55, 0.95), np.array([0.15, 0.15, 0.17], np.float32)  # black and white of what is not lit; beside a contour
+FLAT = 0.01  # slope a pixel below which a line fades: an untrained router is nearly even, and crosses 0 everywhere
 SMALLEST = 384  # side in pixels that small pictures are enlarged to
 
 
@@ -39,10 +40,10 @@ def enlarge(found: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.
 
 
 def contour(values: Float[np.ndarray, "h w"], line: float) -> Float[np.ndarray, "h w"]:
-    """How much of each pixel the line of value 0 covers, 0..1: its distance is the value over the slope."""
-    down, right = np.gradient(values)
-    distance = np.abs(values) / np.maximum(np.hypot(down, right), 1e-4)
-    return np.clip(line / 2 + 0.5 - distance, 0, 1)
+    """How much of each pixel the line of value 0 covers, 0..1: its distance is the value over the slope. Where values hardly change it fades."""
+    slope = np.hypot(*np.gradient(values))
+    distance = np.abs(values) / np.maximum(slope, 1e-4)
+    return np.clip(line / 2 + 0.5 - distance, 0, 1) * np.minimum(1, slope / FLAT)
 
 
 def overlay(image: Image.Image, maps: Mapping[str, Float[np.ndarray, "h w"]]) -> Image.Image:

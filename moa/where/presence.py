@@ -64,14 +64,16 @@ def leads(maps: Float[Tensor, "s h w"]) -> Float[Tensor, "s h w"]:
     return maps - torch.stack(others) if others else maps
 
 
-def complaint(name: str, mask: Bool[Tensor, "h w"]) -> str | None:
-    """What is wrong with the pixels that a subject owns, in words, or None."""
+def complaint(name: str, mask: Bool[Tensor, "h w"], placed: bool = False) -> str | None:
+    """What is wrong with the pixels that a subject owns, in words, or None; `placed` says that the user drew a region for it."""
     sizes = regions_of(mask)
     share = sum(sizes) / mask.numel()
     if share < ALMOST_NOTHING:
-        return f"<{name}> got {100 * share:.1f} % of the picture and may be missing; try another seed, or say where with {say_where(name)}."
+        other = "give it a larger region" if placed else f"say where with {say_where(name)}"
+        return f"<{name}> got {100 * share:.1f} % of the picture and may be missing; try another seed, or {other}."
     if len(sizes) > 1 and sizes[1] >= SECOND_REGION * sizes[0]:
-        return f"<{name}> was drawn in {sum(s >= SECOND_REGION * sizes[0] for s in sizes)} separate regions and may appear twice; try another seed, or say where with {say_where(name)}."
+        other = "give it one region" if placed else f"say where with {say_where(name)}"
+        return f"<{name}> was drawn in {sum(s >= SECOND_REGION * sizes[0] for s in sizes)} separate regions and may appear twice; try another seed, or {other}."
     return None
 
 
@@ -89,7 +91,8 @@ def complaints(maps: list[dict[str, Float[Tensor, "h w"]]], subjects: Subjects, 
         acting = {
             p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if subjects.strength(p) > 0 and p.adapter not in blind
         }
+        placed = {p.name for p in subjects.prompts[picture // subjects.images_per_prompt] if p.region is not None}
         owned = leads(torch.stack(list(row.values()))) > 0 if row else ()
         for name, mask in zip(row, owned, strict=True):
-            if name in acting and (problem := complaint(name, mask)):
+            if name in acting and (problem := complaint(name, mask, name in placed)):
                 yield PresenceWarning(problem, picture, len(maps))

@@ -30,6 +30,7 @@ def test_contours_run_between_subject_and_prior_in_the_subjects_colour(red):
 def test_no_map_is_a_grey_picture_and_flat_maps_have_no_contour(red):
     assert np.ptp(np.asarray(spotlight(red, [])), axis=-1).max() <= 2
     assert contour(np.full((8, 8), 0.9), 2.0).max() == 0
+    assert contour(np.random.default_rng(0).normal(0, 5e-4, (8, 8)), 2.0).max() < 0.2  # even odds, but for noise
 
 
 def test_overlay_enlarges_small_pictures_and_names_everyone(red):
