@@ -171,7 +171,7 @@ def test_layers_and_steps_are_shown_for_every_picture(infer, monkeypatch):
     assert [path.name for path in files] == ["seed_0.png", "seed_0.layers.png", "seed_1.png", "seed_1.layers.png"]
     assert [read_settings(path)["seed"] for path in files] == [0, 0, 1, 1]
     maps = shown[0][0]  # of two steps
-    assert shown == [(maps, 1, "people", 0), (maps, 1, "people", 1)] and opened(files[1]).height > maps // 2 * 56
+    assert shown == [(maps, 1, "adapter people", 0), (maps, 1, "adapter people", 1)] and opened(files[1]).height > maps // 2 * 56
 
 
 def test_a_picture_without_its_subject_is_drawn_again_from_another_seed(infer, monkeypatch, caplog):
