@@ -66,14 +66,14 @@ def supplied(line: str, folder: Path, small_model: str) -> str:
     if "my dog" in line:
         shutil.copytree(examples, folder / "my dog", ignore=shutil.ignore_patterns("*.json", "*.md"))
     if "family/" in line or "=family" in line:
-        for name, pictures in (("anna", ("ada", "bo")), ("ben", ("cleo", "dev"))):
+        for name, pictures in (("anna", ("ada", "bo")), ("rex", ("cleo", "dev"))):
             (folder / "family" / name).mkdir(parents=True)
             for number, picture in enumerate(pictures, start=1):
                 seen = load_image(examples / f"{picture}.png")
                 seen.save(folder / "family" / name / f"{number}.jpg")
         Image.new("L", seen.size, 255).save(folder / "family" / "anna" / "1.mask.png")
         (folder / "family" / "anna" / "1.txt").write_text("<subject> on a bicycle, in the rain")
-        (folder / "family" / "ben" / "noun.txt").write_text("man")
+        (folder / "family" / "rex" / "noun.txt").write_text("dog")
         save_adapter(MoAPipeline.from_pretrained(small_model), folder / "outputs" / "family")
     for name in ("hard", "cross"):
         line = line.replace(f"adapter=outputs/{name}", "adapter=models/tiny-people")
