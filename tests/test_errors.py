@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from commands import typed
 from PIL import Image, PngImagePlugin
 
 import moa.drawing
@@ -470,18 +471,22 @@ SHELL = {
     "a typo within training": (["train.py", "train.step=3", "out=OUT"], ["no setting train.step", "did you mean train.steps=?"]),
     "a setting within": (["train.py", "steps=3", "out=OUT"], ["'steps'", "did you mean train.steps=?"]),
     "nothing to train on": (["train.py", "subject=folder", "out=OUT"], ["not given", "noun= (what the subject is", "data.path= (the folder"]),
-    "no checkpoint": (["train.py", "resume=none/000001", "out=OUT"], ["'none/000001'", "no such checkpoint", "resume=latest"]),
     "no prior to train on": (["train.py", "prior=sd51", "out=OUT"], ["'sd51'", "no such folder", "sd15"]),
     "no pictures to train on": (["train.py", "subject=folder", "noun=dog", "data.path=none", "data.size=64", "out=OUT"], ["'none'", "does not exist"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", SHELL)
-def test_the_command_line_says_it_in_one_paragraph_and_ends_with_2(case, tmp_path):
+def test_the_command_line_says_it_in_one_paragraph_and_ends_with_2(case, tmp_path, capfd):
     (script, *words), parts = SHELL[case]
-    words = [word.replace("OUT", str(tmp_path / "out")) for word in words]
-    done = subprocess.run([sys.executable, ROOT / script, *words], cwd=tmp_path, capture_output=True, text=True)
-    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == 2 and len(said) == 1 and "Traceback" not in done.stderr, done.stderr
+    assert typed(script, [word.replace("OUT", str(tmp_path / "out")) for word in words], tmp_path) == 2
+    lines = capfd.readouterr().err.splitlines()
+    said = [line for line in lines if line.startswith("error: ")]
+    assert len(said) == 1 and not any("Traceback" in line for line in lines), lines
     assert all(part in said[0] for part in parts), said[0]
     assert not (tmp_path / "out").exists(), "an empty folder is left"
+
+
+def test_so_does_the_script_itself(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "infer.py", "prompt=a", "dog"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: 'dog' is no setting") and done.stderr.count("\n") == 1, done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import typed
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from tqdm import tqdm
@@ -176,14 +177,17 @@ def test_the_progress_bar_knows_the_end(
         ("train.seed=${nothing}", "nothing"),
         ("objective.crops=3", "crops"),
         ("objectve=moa", "did you mean objective=?"),
+        ("resume=none/000001", "resume='none/000001': there is no such checkpoint"),
         ("out=/proc/none", "Nothing can be written to the folder '/proc/none'"),
     ],
 )
-def test_the_command_ends_in_one_paragraph(bank: Path, tmp_path: Path, override: str, message: str) -> None:
+def test_the_command_ends_in_one_paragraph(bank: Path, tmp_path: Path, capfd, override: str, message: str) -> None:
     words = [
         word for word in [*small(bank), f"out={tmp_path / 'out'}", "train.steps=1"] if word.partition("=")[0] != override.partition("=")[0]
     ]
     words = words[1:] + [override] if override.startswith("experiment=") else [*words, override]
-    done = subprocess.run([sys.executable, "-m", "moa.train", *words], capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr and message in done.stderr
-    assert done.stderr.count("\n") == 1 and "HYDRA_FULL_ERROR" not in done.stderr, done.stderr
+    assert typed("train.py", words, tmp_path) == 2
+    said = capfd.readouterr().err
+    assert "Traceback" not in said and message in said
+    assert said.count("\n") == 1 and "HYDRA_FULL_ERROR" not in said, said
+    assert not (tmp_path / "out").exists(), "an empty folder is left"
