@@ -11,6 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 
+from moa.prior.load import empty_unet
 from moa.where import MoAAdapter, mount, remove
 from moa.where.adapter import CONFIG, WEIGHTS
 from moa.where.router import ROUTERS, MLPRouter
@@ -35,6 +36,17 @@ def test_train_save_load_same_answer(router, tmp_path):
     assert loaded.config == scene.adapter.config and loaded.config.router == router
     mount(scene.unet, loaded, "people")
     assert torch.equal(scene.answer(subjects()), answer)
+
+
+def test_a_prior_without_its_weights_is_judged_as_with_them(family, model_folder):
+    """So an adapter that fits is never refused before loading, and another one always."""
+    empty, unet = empty_unet(model_folder(family)), make_unet(family)
+    assert {parameter.device.type for parameter in empty.parameters()} == {"meta"}
+    assert structure_of(find_sites(empty)) == structure_of(find_sites(unet))
+    make_adapter(unet).check_structure(empty)
+    other = make_adapter(make_unet(next(name for name in UNETS if name != family)))
+    with pytest.raises(ValueError, match="same architecture"):
+        other.check_structure(empty)
 
 
 def test_the_file_holds_what_was_trained_and_nothing_else(family, tmp_path):
