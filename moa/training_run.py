@@ -29,6 +29,7 @@ def run(config: DictConfig) -> None:
     settings = OmegaConf.to_container(config.train, resolve=True)
     settings.pop("_target_")
     check_loop(settings, train)
+    check_nodes(settings["optimizer"], "train.optimizer")
     for name in ("data", "objective", "tracker"):
         check_nodes(plain(config[name]), name)
     if PartialState(cpu=config.train.cpu).device.type == "cpu":

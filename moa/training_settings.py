@@ -27,6 +27,8 @@ WHOLE = {  # least and most
 NUMBERS = {
     "max_minutes": (0, MANY),
     "learning_rate": (0, 10),
+    "cooldown": (1e-9, 1),
+    "floor": (0, 1),
     "weight_decay": (0, 10),
     "clip_norm": (1e-9, MANY),
     "checkpoint_minutes": (0, MANY),

@@ -30,13 +30,18 @@ class Learner:
     parts: int
     clip_norm: float | None
 
-    def step(self, number: int, rate: float, interruption: Interruption) -> tuple[dict[str, float], float, bool]:
-        """Step `number` at a learning rate: the losses over all processes, the gradient's norm, and whether some process was asked to stop.
+    def step(
+        self, number: int, factor: float, interruption: Interruption
+    ) -> tuple[dict[str, float], float, bool]:
+        """Step `number` at `factor` times the optimizer's learning rates.
+
+        Returns the losses over all processes, the gradient's norm, and whether some process was
+        asked to stop.
 
         Errors: ValueError naming the loss or gradient that is not finite; the parameters are then as before.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
         losses, stop = self._add_gradients(number).mean(self.accelerator, interruption.asked)
         check_finite(losses, number)
         norm = clip_gradients(self.accelerator, self.parameters, self.clip_norm, number)

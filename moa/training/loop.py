@@ -2,18 +2,21 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from moa.device import find_precision
 from moa.training.interruption import Interruption, deafen
 from moa.training.learner import Learner
+from moa.training.optimizer import adamw
 from moa.training.order import StepBatches
 from moa.training.run_state import RunState
 from moa.training.schedule import check_end, learning_rate_factor, progress
@@ -51,6 +54,9 @@ def train(
     max_minutes: float | None = None,
     warmup_steps: int = 0,
     schedule: str = "constant",
+    cooldown: float = 0.25,
+    floor: float = 0.0,
+    optimizer: Callable[..., Optimizer] = adamw,
     weight_decay: float = 0.0,
     betas: Sequence[float] = (0.9, 0.999),
     clip_norm: float | None = 1.0,
@@ -73,6 +79,7 @@ def train(
 
     A step learns from `batch_size` examples in all, whatever `accumulate` and the number of processes. All randomness is a pure function of
     (seed, step), so a run that stops and resumes equals, bit for bit on a CPU, one that never stopped; only `max_minutes` depends on the clock.
+    `optimizer` is called with the named parameters, learning_rate, weight_decay and betas (`moa.training.optimizer`).
     `resume` is none, latest (of `out`) or a checkpoint's path. Ctrl-C saves and ends the run. ValueError names what is wrong in the settings,
     the loss part that is not finite, or the damaged file; earlier checkpoints stay.
     """
@@ -81,7 +88,7 @@ def train(
     accelerator = Accelerator(mixed_precision=find_precision(precision, PartialState(cpu=cpu).device), cpu=cpu)
     state = RunState(
         objective.to(accelerator.device), Path(out), seed=seed, batch_size=batch_size, ema_decay=ema_decay,
-        weight_decay=weight_decay, betas=betas, trackers=trackers if accelerator.is_main_process else (), keep=keep,
+        optimizer=partial(optimizer, learning_rate=learning_rate, weight_decay=weight_decay, betas=betas), trackers=trackers if accelerator.is_main_process else (), keep=keep,
     )  # fmt: skip
     state.resume(resume)
     batches = StepBatches(
@@ -90,17 +97,19 @@ def train(
     )  # fmt: skip
     collate = getattr(objective, "collate", None) or getattr(data, "collate", None)
     loader = iter(DataLoader(data, batch_sampler=batches, collate_fn=collate, num_workers=workers, worker_init_fn=deafen))
-    model, optimizer = accelerator.prepare(objective, state.optimizer)
+    model, prepared = accelerator.prepare(objective, state.optimizer)
     state.attach(accelerator)
-    learner = Learner(accelerator, model, optimizer, loader, state.parameters, seed=seed, parts=accumulate, clip_norm=clip_norm)
+    learner = Learner(accelerator, model, prepared, loader, state.parameters, seed=seed, parts=accumulate, clip_norm=clip_norm)
     with Interruption() as interruption, state:
         while (over := progress(step=state.step, steps=steps, minutes=state.minutes, max_minutes=max_minutes)) < 1:
             started = time.perf_counter()
-            rate = learning_rate * learning_rate_factor(schedule, step=state.step, warmup_steps=warmup_steps, progress=over)
-            losses, norm, stop = learner.step(state.step, rate, interruption)
+            factor = learning_rate_factor(
+                schedule, step=state.step, warmup_steps=warmup_steps, progress=over, cooldown=cooldown, floor=floor
+            )
+            losses, norm, stop = learner.step(state.step, factor, interruption)
             seconds = time.perf_counter() - started
             state.advance()
-            report = Report(state.step, losses.pop("loss"), losses, rate, norm, batch_size / seconds, state.minutes)
+            report = Report(state.step, losses.pop("loss"), losses, learning_rate * factor, norm, batch_size / seconds, state.minutes)
             if state.step % log_every == 0:
                 state.log(report.numbers())
             if stop:

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from moa.training import checkpoint
 from moa.training.ema import Average, averaged
 from moa.training.numbers import seed_of
-from moa.training.parameters import adamw, trainable
+from moa.training.optimizer import trainable
 from moa.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,7 @@ class RunState:
         seed: int,
         batch_size: int,
         ema_decay: float | None,
-        weight_decay: float,
-        betas: Sequence[float],
+        optimizer: Callable[[Mapping[str, nn.Parameter]], torch.optim.Optimizer],
         trackers: Iterable[Tracker],
         keep: int,
     ) -> None:
@@ -40,7 +39,7 @@ class RunState:
         self.facts = {"seed": seed, "batch_size": batch_size}
         self.parameters = trainable(objective)
         self.average = None if ema_decay is None else Average(self.parameters, ema_decay)
-        self.optimizer = adamw(self.parameters, weight_decay=weight_decay, betas=betas)
+        self.optimizer = optimizer(self.parameters)
         self.trackers, self.tracker_state = list(trackers), {}
         self.step, self.minutes = 0, 0.0
         self.saved_step, self.saved_minutes, self.validated_minutes = 0, 0.0, 0.0

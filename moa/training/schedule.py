@@ -3,24 +3,41 @@
 import math
 
 SCHEDULES = ("constant", "cosine", "trapezoid")
-COOLDOWN = 0.25
 
 
-def learning_rate_factor(schedule: str, *, step: int, warmup_steps: int, progress: float) -> float:
-    """What the peak learning rate is multiplied by: a linear warm-up, then the schedule's shape over progress in [0, 1].
+def learning_rate_factor(
+    schedule: str,
+    *,
+    step: int,
+    warmup_steps: int,
+    progress: float,
+    cooldown: float,
+    floor: float,
+) -> float:
+    """What the peak learning rates are multiplied by, at `progress` in [0, 1].
 
-    `trapezoid` stays at the peak and falls linearly over the last quarter ("Scaling Laws and Compute-Optimal Training Beyond Fixed
-    Training Durations", section 3, arXiv 2405.18392).
+    A linear warm-up, then the schedule's shape, which falls from 1 to `floor`. `trapezoid` stays at
+    the peak and falls linearly over the last part of the run, `cooldown` ("Scaling Laws and
+    Compute-Optimal Training Beyond Fixed Training Durations", section 3, arXiv 2405.18392).
     """
     if schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r} is not known; it is one of {', '.join(SCHEDULES)}; change train.schedule")
+        raise ValueError(
+            f"schedule={schedule!r} is not known; it is one of {', '.join(SCHEDULES)}; "
+            "change train.schedule"
+        )
+    if not 0 < cooldown <= 1:
+        raise ValueError(
+            f"cooldown={cooldown} is no part of a run; it is above 0 and at most 1; "
+            "change train.cooldown, or set train.schedule=constant"
+        )
     warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
-    progress = min(max(progress, 0.0), 1.0)
-    if schedule == "cosine":
-        return warmup * 0.5 * (1 + math.cos(math.pi * progress))
-    if schedule == "trapezoid":
-        return warmup * min(1.0, (1 - progress) / COOLDOWN)
-    return warmup
+    left = 1 - min(max(progress, 0.0), 1.0)
+    shapes = {
+        "constant": 1.0,
+        "cosine": 0.5 * (1 - math.cos(math.pi * left)),
+        "trapezoid": min(1.0, left / cooldown),
+    }
+    return warmup * (floor + (1 - floor) * shapes[schedule])
 
 
 def check_end(steps: int | None, max_minutes: float | None) -> None:

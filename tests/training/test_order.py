@@ -36,13 +36,31 @@ def test_endless() -> None:
     assert all(len(batch) == 3 for batch in islice(stream, 5))
 
 
-def test_schedules() -> None:
-    def at(schedule: str, step: int, over: float) -> float:
-        return learning_rate_factor(schedule, step=step, warmup_steps=10, progress=over)
+def factor(schedule: str, step: int, over: float, **changes: float) -> float:
+    settings = dict(warmup_steps=10, cooldown=0.25, floor=0.0) | changes
+    return learning_rate_factor(schedule, step=step, progress=over, **settings)
 
-    assert at("constant", 0, 0.0) == pytest.approx(0.1) and at("constant", 99, 0.9) == 1
-    assert at("cosine", 99, 0.5) == pytest.approx(0.5) and at("cosine", 99, 1.0) == pytest.approx(0)
-    assert at("trapezoid", 99, 0.75) == 1 and at("trapezoid", 99, 0.875) == pytest.approx(0.5)
+
+def test_schedules() -> None:
+    assert factor("constant", 0, 0.0) == pytest.approx(0.1) and factor("constant", 99, 0.9) == 1
+    assert factor("cosine", 99, 0.5) == pytest.approx(0.5)
+    assert factor("cosine", 99, 1.0) == pytest.approx(0)
+    assert factor("trapezoid", 99, 0.75) == 1
+    assert factor("trapezoid", 99, 0.875) == pytest.approx(0.5)
+
+
+def test_a_schedule_falls_to_the_floor() -> None:
+    long = dict(cooldown=0.4, floor=0.02)
+    assert factor("trapezoid", 99, 0.6, **long) == 1
+    assert factor("trapezoid", 99, 0.8, **long) == pytest.approx(0.51)
+    assert factor("trapezoid", 99, 1.0, **long) == pytest.approx(0.02)
+    assert factor("cosine", 99, 1.0, floor=0.1) == pytest.approx(0.1)
+    assert factor("constant", 99, 1.0, floor=0.1) == 1
+
+
+def test_a_run_without_a_cooldown_is_refused() -> None:
+    with pytest.raises(ValueError, match="cooldown=0 is no part of a run"):
+        factor("trapezoid", 99, 1.0, cooldown=0)
 
 
 def test_progress_follows_steps_or_the_clock() -> None:

@@ -28,22 +28,38 @@ class Ramp(Dataset):
         return Rows(torch.stack(rows))
 
 
+def convolution() -> nn.Sequential:
+    """From rows of width 4 to rows of width 4, by a kernel that is laid out channels last."""
+    kernel = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
+    widen = nn.Upsample(scale_factor=3)
+    return nn.Sequential(nn.Unflatten(1, (4, 1, 1)), widen, kernel, nn.Flatten())
+
+
 class Toy(nn.Module):
     """A frozen layer and a trained one; noise, dropout and the global generators all enter the loss when `noisy`."""
 
-    def __init__(self, *, noisy: bool = True, break_at: int | None = None, pause: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        noisy: bool = True,
+        break_at: int | None = None,
+        pause: float = 0.0,
+        kernel: bool = False,
+    ) -> None:
+        """`kernel` trains a convolution too, laid out channels last."""
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(3)
             self.prior, self.layer = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 4)
             self.dropout = nn.Dropout(0.5)
+            self.before = convolution() if kernel else nn.Identity()
         self.noisy, self.break_at, self.calls, self.pause = noisy, break_at, 0, pause
         self.exported: Tensor | None = None
 
     def forward(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
         self.calls += 1
         target = self.prior(batch.x)
-        answer = self.layer(batch.x)
+        answer = self.layer(self.before(batch.x))
         if self.noisy:
             target = target + torch.randn(target.shape, generator=generator) + 0.1 * torch.rand(())
             answer = self.dropout(answer)
