@@ -17,8 +17,8 @@ from tqdm import tqdm
 from moa.cli import MEGABYTE, newest, no_empty_folder, quiet, writable_folder
 from moa.training.checkpoint import step_folders
 from moa.training.cpu import keep_memory
-from moa.training.loop import Report, train
-from moa.training_settings import check_given, check_loop, check_nodes, check_resume
+from moa.training.loop import OPTIMIZER_ARGUMENTS, Report, train
+from moa.training_settings import check_given, check_loop, check_nodes, check_partial, check_resume
 
 log = logging.getLogger("moa.train")
 
@@ -29,7 +29,7 @@ def run(config: DictConfig) -> None:
     settings = OmegaConf.to_container(config.train, resolve=True)
     settings.pop("_target_")
     check_loop(settings, train)
-    check_nodes(settings["optimizer"], "train.optimizer")
+    check_partial("train.optimizer", settings["optimizer"], OPTIMIZER_ARGUMENTS)
     for name in ("data", "objective", "tracker"):
         check_nodes(plain(config[name]), name)
     if PartialState(cpu=config.train.cpu).device.type == "cpu":

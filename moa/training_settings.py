@@ -1,7 +1,7 @@
 """Checks of the training command's settings before anything is built: kinds by the signatures, ranges of the loop's own."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -92,6 +92,24 @@ def check_nodes(node: object, name: str) -> None:
             check_kinds(name, node, get_object(node["_target_"]))
         for key, value in node.items():
             check_nodes(value, f"{name}.{key}")
+
+
+def check_partial(name: str, node: Mapping[str, object], given: Sequence[str]) -> None:
+    """`check_kinds` for a function that is called later, with one object and the arguments `given`.
+
+    Raises: ValueError too for an argument that it lacks or does not take.
+    """
+    made = get_object(node["_target_"])
+    own = {key: value for key, value in node.items() if not key.startswith("_")}
+    try:
+        inspect.signature(made).bind(None, **own, **dict.fromkeys(given))
+    except TypeError as error:
+        taken = [key for key in hints_of(made) if key not in given][1:]
+        raise ValueError(
+            f"{name} ({node['_target_']}): {error}; it takes {', '.join(taken) or 'nothing'} here, "
+            f"and train gives it {', '.join(given)}; change {name}"
+        ) from None
+    check_kinds(name, own, made)
 
 
 def check_kinds(name: str, values: Mapping[str, object], made: Callable) -> None:

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from moa import training_run
 from moa.cli import CONF
 from moa.training import checkpoint
-from moa.training.loop import Report, train
+from moa.training.loop import OPTIMIZER_ARGUMENTS, Report, train
 from moa.training_run import check_export, follow, run, run_folder
-from moa.training_settings import check_loop, check_nodes, kinds_of
+from moa.training_settings import check_loop, check_nodes, check_partial, kinds_of
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("tiny_*.yaml"))
 
@@ -116,6 +116,36 @@ def test_resume_finds_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_wrong_settings_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_loop({"steps": 1} | settings, train)
+
+
+MUON = [
+    "train.optimizer._target_=moa.training.optimizer.muon",
+    "+train.optimizer.adam_learning_rate=0.002",
+]
+
+
+def optimizer_of(*overrides: str) -> dict[str, object]:
+    return OmegaConf.to_container(composed(*overrides).train.optimizer, resolve=True)
+
+
+@pytest.mark.parametrize("overrides", [[], [*MUON, "+train.optimizer.exclude=[unet.conv_in]"]])
+def test_the_optimizers_are_taken(overrides: list[str]) -> None:
+    check_partial("train.optimizer", optimizer_of(*overrides), OPTIMIZER_ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (MUON[:1], r"missing a required.*'adam_learning_rate'; it takes adam_learning_rate, mom"),
+        ([*MUON, "+train.optimizer.nesterov=true"], r"unexpected keyword argument 'nesterov'"),
+        ([*MUON, "+train.optimizer.betas=[0,0]"], r"multiple values.*; change train.optimizer"),
+        ([*MUON, "+train.optimizer.min_channels=x"], r"min_channels='x' is of kind str; int is"),
+        (["+train.optimizer.momentum=0.9"], r"'momentum'; it takes nothing here"),
+    ],
+)
+def test_wrong_settings_of_the_optimizer_are_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_partial("train.optimizer", optimizer_of(*overrides), OPTIMIZER_ARGUMENTS)
 
 
 @pytest.mark.parametrize(

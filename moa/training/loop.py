@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 from torch.optim import Optimizer
@@ -23,6 +23,7 @@ from moa.training.schedule import check_end, learning_rate_factor, progress
 from moa.training.tracking import Tracker
 
 log = logging.getLogger(__name__)
+OPTIMIZER_ARGUMENTS = ("learning_rate", "weight_decay", "betas")  # what the loop gives it besides
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,17 @@ def train(
 
     A step learns from `batch_size` examples in all, whatever `accumulate` and the number of processes. All randomness is a pure function of
     (seed, step), so a run that stops and resumes equals, bit for bit on a CPU, one that never stopped; only `max_minutes` depends on the clock.
-    `optimizer` is called with the named parameters, learning_rate, weight_decay and betas (`moa.training.optimizer`).
+    `optimizer` is called with the named parameters, learning_rate, weight_decay and betas: see `moa.training.optimizer`.
     `resume` is none, latest (of `out`) or a checkpoint's path. Ctrl-C saves and ends the run. ValueError names what is wrong in the settings,
     the loss part that is not finite, or the damaged file; earlier checkpoints stay.
     """
     check_end(steps, max_minutes)
     AcceleratorState._reset_state()  # a process-wide singleton: an earlier run's precision would stay
-    accelerator = Accelerator(mixed_precision=find_precision(precision, PartialState(cpu=cpu).device), cpu=cpu)
+    accelerator = Accelerator(
+        mixed_precision=find_precision(precision, PartialState(cpu=cpu).device),
+        cpu=cpu,
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],  # one copy less of every gradient
+    )
     state = RunState(
         objective.to(accelerator.device), Path(out), seed=seed, batch_size=batch_size, ema_decay=ema_decay,
         optimizer=partial(optimizer, learning_rate=learning_rate, weight_decay=weight_decay, betas=betas), trackers=trackers if accelerator.is_main_process else (), keep=keep,

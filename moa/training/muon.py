@@ -14,8 +14,8 @@ class Muon(torch.optim.Optimizer):
     """Steps along the orthogonalised momentum of each matrix; the other parameters move by AdamW.
 
     "Muon: An optimizer for hidden layers in neural networks" (Jordan et al., 2024), with decoupled
-    weight decay ("Muon is Scalable for LLM Training", section 2.2, arXiv 2502.16982). A kernel counts
-    as the matrix `(out, in h w)`; what has one dimension does not decay. Among several processes each
+    weight decay ("Muon is Scalable for LLM Training", section 2.2, arXiv 2502.16982). A kernel is
+    the matrix `(out, in h w)`; what has one dimension does not decay. Among several processes each
     orthogonalises a share of the matrices, and all of them step alike, bit for bit.
     """
 

@@ -1,4 +1,4 @@
-"""Orthogonalised matrices by Newton-Schulz: singular vectors stay, singular values come near one."""
+"""Orthogonalised matrices: singular vectors stay, singular values come near one."""
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ def in_steps(x: Tensor) -> Tensor:
 def in_products(x: Tensor) -> Tensor:
     """The same with two products of the wide matrix in all, for float32.
 
-    A step multiplies X by a polynomial Q of X X', so that X X' becomes Q X X' Q: the polynomials are
-    multiplied first. Small singular values drown in the rounding of X X', 2e-4 of the result in
+    A step multiplies X by a polynomial Q of X X', so that X X' becomes Q X X' Q: the polynomials
+    are multiplied first. Small singular values drown in the rounding of X X', 2e-4 of the result in
     float32. Our choice.
     """
     gram = x @ x.mT

@@ -10,13 +10,22 @@ from moa.training.muon import Muon
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that require a gradient, by name; they must be float32. Not the state dict: mounted experts hide from that."""
+    """The parameters that require a gradient, by name; not the state dict, from which experts hide.
+
+    Raises: ValueError if there are none, or for one that is not float32.
+    """
     found = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not found:
-        raise ValueError("the objective has no parameter that requires a gradient; at least one must train; check its settings")
+        raise ValueError(
+            "the objective has no parameter that requires a gradient; at least one must train; "
+            "check its settings"
+        )
     for name, p in found.items():
         if p.dtype != torch.float32:
-            raise ValueError(f"{name} is {p.dtype}; what trains must be float32 (precision=bf16 casts inside); call .float() on it")
+            raise ValueError(
+                f"{name} is {p.dtype}; what trains must be float32 (precision=bf16 casts inside); "
+                "call .float() on it"
+            )
     return found
 
 
@@ -52,7 +61,7 @@ def muon(
     min_channels: int = 1,
     exclude: Sequence[str] = (),
 ) -> Muon:
-    """Muon at `learning_rate` for what `is_matrix` names; AdamW, `adam_learning_rate`, for the rest.
+    """Muon at `learning_rate` for what `is_matrix` names, AdamW for the rest.
 
     Raises: ValueError for a name in `exclude` that no parameter has, or if nothing is a matrix.
     """
