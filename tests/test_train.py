@@ -80,16 +80,6 @@ def test_trains_and_resumes(bank: Path, tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
-def test_resume_finds_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
-        (tmp_path / "outputs" / "tiny_clip" / name / "checkpoints" / "step_00000001").mkdir(parents=True)
-    (tmp_path / "outputs" / "tiny_clip" / "2026-01-03_00-00-00").mkdir()
-    assert run_folder(composed("experiment=tiny_clip", "resume=latest")).name == "2026-01-02_00-00-00"
-    assert run_folder(composed("experiment=tiny_clip")).parent == Path("outputs/tiny_clip")
-    assert run_folder(composed("experiment=tiny_clip", "out=here")) == Path("here")
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
