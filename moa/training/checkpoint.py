@@ -137,7 +137,7 @@ def _prune(folder: Path, saved: Path, keep: int, disk: Disk) -> None:
 def _moved_if_damaged(path: Path, disk: Disk) -> bool:
     """Renames a checkpoint that is not whole, so that it counts as none; says so in the log."""
     try:
-        read_files(path)
+        _whole(path)
         return False
     except ValueError as error:
         aside = path.with_name(f"damaged_{path.name}")
@@ -165,11 +165,17 @@ def load(path: Path) -> Checkpoint:
 
     Raises: ValueError naming the file that is missing, short, altered or of another kind.
     """
-    found = {name: _parsed(path / name, data) for name, data in read_files(path).items()}
-    if STATE not in found:
-        raise ValueError(f"{path} has no {STATE}; resume from another checkpoint")
+    found = {name: _parsed(path / name, data) for name, data in _whole(path).items()}
     state = found.pop(STATE)
     return Checkpoint({name.removesuffix(".safetensors"): t for name, t in found.items()}, state)
+
+
+def _whole(path: Path) -> dict[str, bytes]:
+    """All files of a checkpoint. Raises: ValueError naming what is not as it was saved."""
+    files = read_files(path)
+    if STATE not in files:
+        raise ValueError(f"{path} has no {STATE}; resume from another checkpoint")
+    return files
 
 
 def load_state(path: Path) -> Mapping[str, object]:
@@ -193,7 +199,7 @@ def latest(folder: Path) -> Path | None:
         log.warning("%s is no checkpoint's folder and is left alone", path)
     for path in reversed(step_folders(folder)):
         try:
-            read_files(path)
+            _whole(path)
             return path
         except ValueError as error:
             log.warning("skipping a checkpoint: %s", error)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from moa.device import find_precision
+from moa.training.cpu import align
 from moa.training.identity import Plain
 from moa.training.interruption import Interrupted, Interruption, deafen
 from moa.training.learner import Learner
@@ -114,7 +115,7 @@ def train(
         "device": accelerator.device.type,
     }
     state = RunState(
-        objective.to(accelerator.device), Path(out), seed=seed, identity={"train.seed": seed, **(identity or {})}, recipe=recipe,
+        align(objective.to(accelerator.device)), Path(out), seed=seed, identity={"train.seed": seed, **(identity or {})}, recipe=recipe,
         ema_decay=ema_decay, weight_decay=weight_decay, betas=betas, trackers=trackers if accelerator.is_main_process else (), keep=keep,
     )  # fmt: skip
     first_decides(state.take_folder)

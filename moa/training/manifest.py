@@ -56,7 +56,7 @@ def _listed(folder: Path) -> dict[str, dict[str, object]]:
     version = found.get("format_version") if isinstance(found, dict) else None
     if isinstance(version, int) and version != FORMAT:
         raise ValueError(f"{manifest} is of format {version} and this version of moa reads {FORMAT}; resume with the version that saved it")
-    if version is None or not _is_listing(found.get("files"), found.get("sha256")):
+    if version != FORMAT or not _is_listing(found.get("files"), found.get("sha256")):
         raise ValueError(f"{manifest} cannot be read as a manifest; {OTHER}")
     return found["files"]
 

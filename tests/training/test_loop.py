@@ -151,6 +151,129 @@ def test_resuming_an_older_checkpoint_needs_a_folder_of_its_own(tmp_path: Path) 
     assert same(final(tmp_path / "a"), final(tmp_path / "b"))
 
 
+def test_checkpoints_of_another_run_in_the_folder_are_not_mixed_with(tmp_path: Path) -> None:
+    run(Toy(), tmp_path / "a")
+    run(Toy(), tmp_path / "b", steps=3)
+    (path,) = checkpoint.step_folders(tmp_path / "a" / "checkpoints")
+    with pytest.raises(ValueError, match=r"b already holds checkpoints \(step_00000003\), and .*a.* is none of them; set another out"):
+        run(Toy(), tmp_path / "b", resume=str(path))
+
+
+@pytest.mark.parametrize(
+    ("resumed", "message"),
+    [
+        ({"identity": {"noun": "cat"}}, "trained with noun=dog; the settings say noun=cat"),
+        ({"identity": None}, "trained with noun=dog; the settings say no noun"),
+        ({"identity": {"noun": "dog", "router": "mlp"}}, "trained with no router; the settings say router=mlp"),
+        ({"seed": 17}, "trained with train.seed=0; the settings say train.seed=17"),
+    ],
+)
+@pytest.mark.parametrize("by", ["latest", "path"])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, resumed: dict[str, object], message: str, by: str) -> None:
+    run(Toy(), tmp_path, identity={"noun": "dog"})
+    (path,) = checkpoint.step_folders(tmp_path / "checkpoints")
+    toy = Toy()
+    before = toy.layer.weight.clone()
+    with pytest.raises(ValueError, match=f"{path} is of another run: it was {message}"):
+        train(
+            toy, Ramp(), out=tmp_path, resume="latest" if by == "latest" else str(path), **(SMALL | {"identity": {"noun": "dog"}} | resumed)
+        )
+    assert torch.equal(toy.layer.weight, before) and not (tmp_path / ".lock").exists()
+    run(Toy(), tmp_path, identity={"noun": "dog"}, resume="latest", steps=13)
+
+
+def test_a_checkpoint_says_what_it_was_trained_with(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, identity={"noun": "dog"})
+    state = checkpoint.load_state(checkpoint.latest(tmp_path / "checkpoints"))
+    assert state["identity"] == {"noun": "dog", "train.seed": 0} and len(state["identity_digest"]) == 12
+    assert state["recipe"].items() >= {"batch_size": 6, "schedule": "cosine", "examples": 50, "processes": 1}.items()
+
+
+def test_damaged_checkpoints_are_not_started_over(tmp_path: Path) -> None:
+    run(Toy(), tmp_path)
+    (tmp_path / "checkpoints" / "step_00000012" / "state.json").unlink()
+    with pytest.raises(ValueError, match="holds 1 checkpoints of which none is whole; .*another out"):
+        run(Toy(), tmp_path, resume="latest")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"step": "12"}, {"step": None}, {"minutes": "long"}, {"identity": []}, {"recipe": 3}, {"trackers": None}, {"scaler": 1.0}],
+)
+def test_a_checkpoint_of_other_contents_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+    run(Toy(), tmp_path)
+    saved = checkpoint.load(checkpoint.latest(tmp_path / "checkpoints"))
+    other = checkpoint.Checkpoint(saved.tensors, {**saved.state, **changes})
+    path = checkpoint.save(tmp_path / "checkpoints", 13, other, keep=2)
+    with pytest.raises(ValueError, match=f"{path} is no checkpoint of a training run: it has no {next(iter(changes))}"):
+        run(Toy(), tmp_path, resume="latest")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "trapezoid", "cosine"])
+def test_many_sessions_equal_one(tmp_path: Path, schedule: str) -> None:
+    """Each stopped at a step of its own: killed after a save, by a signal, or right before its end."""
+    run(Toy(), tmp_path / "whole", schedule=schedule, warmup_steps=3)
+    for last in (1, 4, 5, 9, 11):
+        reports = train(
+            Toy(), Ramp(), out=tmp_path / "cut", resume="latest", checkpoint_every=1, **(SMALL | {"schedule": schedule, "warmup_steps": 3})
+        )
+        for report in reports:
+            if report.step == last:
+                if last == 5:
+                    signal.raise_signal(signal.SIGTERM)
+                    with pytest.raises(Interrupted, match="stopped at step 6"):
+                        next(reports)
+                reports.close()
+                break
+    run(Toy(), tmp_path / "cut", schedule=schedule, warmup_steps=3, resume="latest")
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize(("schedule", "steps"), [("constant", (3, 4, 12)), ("trapezoid", (12, 16))])
+def test_a_run_is_extended_to_what_it_would_have_been(tmp_path: Path, schedule: str, steps: tuple[int, ...]) -> None:
+    """As long as the learning rate has been the same: the trapezoid's falls from step 9 of 12 on, so the shorter run is taken up before."""
+    run(Toy(), tmp_path / "whole", schedule=schedule, steps=steps[-1])
+    for end in steps:
+        for report in (
+            reports := train(
+                Toy(), Ramp(), out=tmp_path / "cut", resume="latest", checkpoint_every=3, **(SMALL | {"schedule": schedule, "steps": end})
+            )
+        ):
+            if schedule == "trapezoid" and report.step == 9 and end == 12:
+                reports.close()
+                break
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
+
+
+def test_what_was_learned_is_saved_before_a_validation(tmp_path: Path) -> None:
+    """Which may take long, or fail."""
+    toy = Toy()
+    toy.validate = lambda out, step, generator: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run(toy, tmp_path, checkpoint_minutes=60.0, validate_every_minutes=0.0)
+    assert checkpoint.latest(tmp_path / "checkpoints").name == "step_00000001"
+
+
+def test_a_save_is_due_after_the_minutes_that_are_set(tmp_path: Path) -> None:
+    """What a run that is killed loses."""
+    saved = tmp_path / "checkpoints"
+    reports, last = train(Toy(pause=0.02), Ramp(), out=tmp_path, checkpoint_minutes=0.002, **(SMALL | {"steps": 40})), 0.0
+    for report in reports:
+        if saved.is_dir() and checkpoint.step_of(checkpoint.step_folders(saved)[-1]) == report.step:
+            last = report.minutes
+        assert report.minutes - last < 0.002
+    assert last > 0
+
+
+def test_nothing_learned_is_exported_without_steps(tmp_path: Path) -> None:
+    """The way to export a run that was stopped: resumed, with no step to go."""
+    run(Toy(), tmp_path, steps=5)
+    toy = Toy()
+    assert run(toy, tmp_path, steps=0, resume="latest") == []
+    assert torch.equal(toy.exported, final(tmp_path)["average"]["layer.weight"])
+    assert checkpoint.latest(tmp_path / "checkpoints").name == "step_00000005"
+
+
 def test_what_trains_must_be_float32(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="layer.weight is torch.float16"):
         run(Toy().half(), tmp_path)
