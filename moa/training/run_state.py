@@ -82,8 +82,12 @@ class RunState:
     def __enter__(self) -> "RunState":
         self.clock = time.perf_counter()
         self.objective.train()
-        for tracker in self.trackers:
-            tracker.start(self.out, self.tracker_state)
+        try:
+            for tracker in self.trackers:
+                tracker.start(self.out, self.tracker_state)
+        except BaseException:
+            self.release_folder()
+            raise
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
