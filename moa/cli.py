@@ -6,15 +6,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from moa.places import embedded
+from moa.training.interruption import Interrupted
 
 CONF = embedded("conf")
 MEGABYTE = 2**20
@@ -27,13 +29,18 @@ def choices(group: str) -> list[str]:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turns an error that a user can mend into its message, one paragraph on stderr, and exit code 2; Ctrl-C into exit code 130.
+    """Turns an error that a user can mend into its message, one paragraph on stderr, and exit code 2.
 
+    Ctrl-C ends in exit code 130, and SIGTERM in 143 where a training saves first.
     Anything else is a fault of ours and keeps its traceback.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's errors come here too
     try:
         yield
+    except Interrupted as stop:
+        if str(stop):  # other processes than the first have nothing to say
+            print(stop, file=sys.stderr)
+        raise SystemExit(128 + stop.number) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -87,16 +94,40 @@ def show_log() -> None:
 
 
 @contextmanager
-def no_empty_folder(folder: str | Path) -> Iterator[None]:
-    """Takes a folder that is made inside away again, with those above it, where a run failed before it wrote anything into it."""
-    new = [path for path in (Path(folder).expanduser(), *Path(folder).expanduser().parents) if not path.exists()]
+def output_folder(given: str | Path | None, new: str | Path) -> Iterator[Path]:
+    """The folder that a command writes to: the one `given`, made if need be, or one of its own.
+
+    Its own is `new`, or where that is there already the first free name of `new`_2, `new`_3, ...:
+    no two commands get the same, even in the same instant. If the block fails, what was made and
+    is still empty is taken away again. Raises: ValueError as `writable_folder`.
+    """
+    target = Path(new if given is None else given).expanduser()
+    made = [path for path in (target, *target.parents) if not path.exists()]
     try:
-        yield
+        folder = free_folder(target) if given is None else target
+        made = [folder, *made] if given is None else made
+        yield writable_folder(folder)
     except BaseException:
         with suppress(OSError):  # one that holds something stays
-            for path in new:
+            for path in dict.fromkeys(made):
                 path.rmdir()
         raise
+
+
+def free_folder(path: Path) -> Path:
+    """Makes a folder that was not there: `path`, or `path`_2, and so on.
+
+    Raises: ValueError if none can be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise ValueError(f"The folder {str(path)!r} cannot be made ({error.strerror or error}); give another with out=.") from None
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -104,12 +135,6 @@ def first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-def newest(folder: Path, usable: Callable[[Path], bool]) -> Path | None:
-    """The last by name of the sub-folders that are usable, or None."""
-    found = [path for path in sorted(folder.glob("*")) if path.is_dir() and usable(path)]
-    return found[-1] if found else None
 
 
 def writable_folder(path: str | Path, *, needed: int = 16 * MEGABYTE, setting: str = "out") -> Path:

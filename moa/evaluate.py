@@ -9,7 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from moa.cli import CONF, choices, no_empty_folder, plain_errors, quiet, show_log, writable_folder
+from moa.cli import CONF, choices, output_folder, plain_errors, quiet, show_log
 from moa.evaluation.settings import SETTINGS, read_settings
 from moa.overrides import rewrite
 
@@ -22,9 +22,7 @@ def run(config: DictConfig, command: str) -> Path:
         settings = read_settings(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
         raise ValueError(" ".join(str(error).split())) from None
-    with no_empty_folder(settings.folder):
-        out = writable_folder(settings.folder)
-
+    with output_folder(settings.chosen, Path("outputs/evaluate") / settings.title) as out:
         from moa.evaluation.run import evaluate  # imports torch and diffusers: only now
 
         quiet()

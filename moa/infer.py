@@ -12,7 +12,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from moa.cli import CONF, choices, no_empty_folder, plain_errors, quiet, show_log, writable_folder
+from moa.cli import CONF, choices, output_folder, plain_errors, quiet, show_log
 from moa.inputs import examples_of
 from moa.overrides import rewrite
 from moa.places import find_model
@@ -46,9 +46,9 @@ def run(config: DictConfig) -> list[Path]:
         raise ValueError(" ".join(str(error).split())) from None
     pictures, targets, regions = request.pictures(), request.targets(), request.regions()
     examples = examples_of(showcase_pictures(request)) if request.prompt is None else {}
-    out = request.out or Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    with no_empty_folder(out):
-        return draw_all(request, pictures, targets, regions, examples, writable_folder(out), start)
+    now = Path("outputs/infer") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    with output_folder(request.out, now) as out:
+        return draw_all(request, pictures, targets, regions, examples, out, start)
 
 
 def draw_all(

@@ -1,7 +1,8 @@
 """Drawn pictures as files: PNGs that remember their settings, none overwritten."""
 
 import json
-import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
@@ -12,9 +13,15 @@ CHUNK = "moa"
 
 
 def free_path(out: Path, seed: int) -> Path:
-    """seed_7.png, or seed_7_2.png and so on where that is taken: no picture is overwritten."""
-    names = (f"seed_{seed}{'' if n == 1 else f'_{n}'}.png" for n in range(1, sys.maxsize))
-    return next(out / name for name in names if not (out / name).exists())
+    """seed_7.png, or seed_7_2.png and so on where that is taken: no picture is overwritten.
+
+    The name is taken at once, by an empty file, so that two commands never get the same.
+    """
+    for number in count(1):
+        path = out / f"seed_{seed}{'' if number == 1 else f'_{number}'}.png"
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            return path
 
 
 def save(image: Image.Image, path: Path, settings: dict) -> None:
@@ -23,7 +30,11 @@ def save(image: Image.Image, path: Path, settings: dict) -> None:
     chunks.add_text("Software", f"moa {__version__}")
     chunks.add_text("prompt", settings["prompt"] or "")
     chunks.add_text(CHUNK, json.dumps(settings, ensure_ascii=False))
-    image.save(path, pnginfo=chunks)
+    try:
+        image.save(path, pnginfo=chunks)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def read_settings(path: str | Path) -> dict:

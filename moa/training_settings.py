@@ -1,6 +1,7 @@
 """Checks of the training command's settings before anything is built: kinds by the signatures, ranges of the loop's own."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,6 +35,9 @@ NUMBERS = {
     "checkpoint_minutes": (0, MANY),
     "validate_every_minutes": (0, MANY),
 }
+IDENTITY = ("noun", "data", "prior", "where", "router", "objective")
+ASIDE = ("validation", "previews", "sheet", "workers", "gradient_checkpointing")
+LISTED = re.compile(rf"\$\{{({'|'.join(IDENTITY)})(\.\w+)*\}}")
 PLAIN = (str, int, float, bool, NoneType, Path, list, tuple)
 
 
@@ -57,6 +61,32 @@ def _leaves(node: Mapping[str, object], above: str = "") -> Iterator[tuple[str, 
             yield from _leaves(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
+
+
+def identity(raw: Mapping, resolved: Mapping, *, seed: int) -> dict[str, object]:
+    """The settings that make a run this run and no other, by name: what learns, from what.
+
+    Not among them is how the loop goes about it (all of `train` but the seed), and what no step
+    depends on. `raw` is the configuration before its interpolations are followed: one that leads
+    to a setting of these groups is left out, since that setting is listed itself.
+    """
+    found: dict[str, object] = {"train.seed": seed}
+    for group in IDENTITY:
+        if group in raw:
+            found |= _named(raw[group], resolved[group], group)
+    return found
+
+
+def _named(raw: object, value: object, name: str) -> dict[str, object]:
+    """A setting, or those within a group, by name; a group that builds something is its class."""
+    if name.rpartition(".")[2] in ASIDE or isinstance(raw, str) and LISTED.fullmatch(raw):
+        return {}
+    if not isinstance(value, Mapping):
+        return {name: value}
+    own = {name: value["_target_"].rpartition(".")[2]} if "_target_" in value else {}
+    for key in value.keys() - {"_target_", "_partial_"}:
+        own |= _named(raw[key] if isinstance(raw, Mapping) else None, value[key], f"{name}.{key}")
+    return own
 
 
 def check_resume(resume: object) -> None:

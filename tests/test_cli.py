@@ -1,12 +1,16 @@
 """What the command lines share: errors in one paragraph, where the configuration lies."""
 
 import errno
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
 from moa import places
-from moa.cli import first_cause, newest, plain_errors, writable_folder
+from moa.cli import first_cause, output_folder, plain_errors, writable_folder
+from moa.training.interruption import Interrupted
 
 ERRORS = {
     "a wrong value": (ValueError("a=1 is\n  wrong; give 2"), 2, "error: a=1 is wrong; give 2"),
@@ -14,6 +18,8 @@ ERRORS = {
     "a full disk": (OSError(errno.ENOSPC, "No space left on device"), 2, "nothing already saved is lost. Make room, or give another folder with out=, and go on with resume=latest"),
     "memory": (torch.OutOfMemoryError("tried to allocate 20 GiB"), 2, "tried to allocate 20 GiB ... Set a smaller batch_size"),
     "Ctrl-C": (KeyboardInterrupt(), 130, "interrupted"),
+    "Ctrl-C in a training": (Interrupted(signal.SIGINT, "stopped at step 7"), 130, "stopped at step 7"),
+    "a training's SIGTERM": (Interrupted(signal.SIGTERM, "stopped at step 7"), 143, "stopped at step 7"),
 }  # fmt: skip
 
 
@@ -52,12 +58,47 @@ def test_the_first_cause():
         assert str(first_cause(error)) == "deep"
 
 
-def test_the_newest_usable_folder(tmp_path):
-    for name in ("a", "b", "c"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "d").write_text("a file")
-    assert newest(tmp_path, lambda path: path.name != "c") == tmp_path / "b"
-    assert newest(tmp_path / "none", lambda path: True) is None
+def test_no_two_commands_get_the_same_new_folder(tmp_path: Path) -> None:
+    """Sixteen at once, as two jobs in the same second."""
+
+    def one(_: int) -> Path:
+        with output_folder(None, tmp_path / "runs" / "now") as folder:
+            return folder
+
+    with ThreadPoolExecutor(16) as threads:
+        folders = list(threads.map(one, range(16)))
+    assert sorted(path.name for path in folders) == sorted(["now", *(f"now_{n}" for n in range(2, 17))])
+    assert all(path.is_dir() for path in folders)
+
+
+def test_a_folder_that_is_given_is_used_as_it_is(tmp_path: Path) -> None:
+    for _ in range(2):
+        with output_folder(str(tmp_path / "mine"), tmp_path / "new") as folder:
+            assert folder == tmp_path / "mine" and folder.is_dir()
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_fails_before_it_writes_leaves_no_folder(tmp_path: Path, given: bool, there: bool) -> None:
+    target = tmp_path / "a" / "b"
+    if there:
+        target.mkdir(parents=True)
+    with pytest.raises(ValueError, match="no"), output_folder(target if given else None, target):
+        raise ValueError("no")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == (["a", "a/b"] if there else [])
+    with pytest.raises(ValueError, match="no"), output_folder(target if given else None, target) as folder:
+        (folder / "written").touch()
+        raise ValueError("no")
+    assert (folder / "written").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "dead"):
+        with pytest.raises(ValueError, match=rf"{name}/x/y' cannot be made .*out="), output_folder(None, tmp_path / name / "x" / "y"):
+            pass
 
 
 def test_more_room_can_be_asked_for(tmp_path):

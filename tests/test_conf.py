@@ -93,7 +93,7 @@ def check_arguments(config) -> None:
 
 
 def test_the_schema_of_the_train_node_is_the_signature_of_train():
-    own = {"objective", "data", "out", "trackers", "resume"}
+    own = {"objective", "data", "out", "trackers", "resume", "identity"}
     assert set(composed().train) - {"_target_"} == set(inspect.signature(train).parameters) - own
 
 

@@ -2,18 +2,24 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+import moa.infer
 from moa.cli import CONF
 from moa.drawing.sheets import title
-from moa.picture_files import read_settings
+from moa.infer import run
+from moa.picture_files import free_path, read_settings, save
 from moa.request import Request, read_request
 
 ROOT = Path(__file__).parents[1]
@@ -232,3 +238,25 @@ def test_the_command_as_typed_in_bash(people, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [f"{tmp_path}/out/seed_0.png", f"{tmp_path}/out/seed_0.routing.png"]
     assert "Traceback" not in done.stderr
+
+
+def test_commands_in_the_same_second_draw_into_folders_of_their_own(people, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(moa.infer, "datetime", SimpleNamespace(now=lambda: datetime(2026, 1, 2, 3, 4, 5)))
+    monkeypatch.setattr(moa.infer, "draw_all", lambda *given: [given[5]])
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        config = compose("infer", ["prompt=a dog"])
+    assert [run(config)[0].as_posix() for _ in range(2)] == [f"outputs/infer/2026-01-02_03-04-05{end}" for end in ("", "_2")]
+
+
+def test_no_two_pictures_get_the_same_name(tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        paths = list(threads.map(lambda _: free_path(tmp_path, 3), range(8)))
+    assert sorted(path.name for path in paths) == sorted(["seed_3.png", *(f"seed_3_{n}.png" for n in range(2, 9))])
+
+
+def test_a_picture_that_cannot_be_saved_leaves_no_empty_file(tmp_path):
+    path = free_path(tmp_path, 3)
+    with pytest.raises(OSError, match="cannot write mode"):
+        save(Image.new("F", (8, 8)), path, {"prompt": None})
+    assert not list(tmp_path.iterdir())

@@ -78,9 +78,9 @@ class Settings:
         return self.name or (Path(self.adapter).name if self.what == "adapter" else self.what)
 
     @property
-    def folder(self) -> Path:
-        """Where everything is written."""
-        default = Path("docs") if self.what == "ablations" else Path("outputs/evaluate") / self.title
+    def chosen(self) -> Path | None:
+        """The folder to write to, if it is there or not; None for a new one."""
+        default = Path("docs") if self.what == "ablations" else None
         return Path(self.out) if self.out else default
 
     def sized(self) -> "Settings":

@@ -7,6 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import moa.evaluation.run
 from moa import MoAPipeline
 from moa.cli import CONF
 from moa.evaluate import run
@@ -128,3 +129,13 @@ def test_an_adapter_of_others_than_people_is_refused(models, tmp_path):
     words = [f"prior.path={models}/prior", f"adapter={adapter}", f"reader={models}/reader", f"out={tmp_path}/out", "device=cpu"]
     with pytest.raises(ValueError, match="draws a robot; the held-out subjects that it would be measured on are people"):
         run(composed(*words), "")
+
+
+def test_a_second_evaluation_gets_a_folder_of_its_own(models, tmp_path, monkeypatch):
+    """Unless one is given; a table of ablations has its place in docs/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(moa.evaluation.run, "evaluate", lambda settings, out, command: out)
+    words = {"": [f"reader={models}/reader", "name=mine"], "given": [f"reader={models}/reader", "out=here"]}
+    words["table"] = ["what=ablations", "runs=[a,b]"]
+    found = [run(composed(*words[case]), "").as_posix() for case in ("", "", "given", "given", "table", "table")]
+    assert found == ["outputs/evaluate/mine", "outputs/evaluate/mine_2", "here", "here", "docs", "docs"]

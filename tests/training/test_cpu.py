@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from moa.training.cpu import QuickConv2d, QuickGroupNorm, quicken
+from moa.training.cpu import QuickConv2d, QuickGroupNorm, align, quicken
 
 
 def gradients(layer: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -50,6 +50,16 @@ def test_untouched_without_autocast() -> None:
 def test_grouped_convolutions_stay() -> None:
     layer = nn.Conv2d(8, 8, 3, groups=2)
     assert type(quicken(layer)) is nn.Conv2d
+
+
+def test_weights_begin_where_products_round_alike() -> None:
+    layer = nn.Conv2d(3, 4, 3)
+    weight = torch.empty(4 * 3 * 9 + 1)[1:].view(4, 3, 3, 3).permute(0, 3, 1, 2)
+    layer.weight.data = weight.copy_(layer.weight.data)
+    assert layer.weight.data_ptr() % 64
+    kept = layer.weight
+    assert align(layer).weight is kept and kept.data_ptr() % 64 == 0
+    assert torch.equal(kept, weight) and kept.stride() == weight.stride()
 
 
 FAULTS = """

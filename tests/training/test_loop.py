@@ -5,7 +5,6 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from moa.training import checkpoint
+from moa.training.interruption import Interrupted, Interruption
 from moa.training.loop import Report, train
 from moa.training.optimizer import muon
 
@@ -162,15 +162,13 @@ def test_a_folder_with_checkpoints_is_not_started_over(tmp_path: Path) -> None:
     run(Toy(), tmp_path)
     with pytest.raises(ValueError, match="already holds checkpoints"):
         run(Toy(), tmp_path)
-    with pytest.raises(ValueError, match="was trained with seed"):
-        run(Toy(), tmp_path, resume="latest", seed=17)
 
 
 def test_a_run_goes_on_with_another_batch_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = run(Toy(), tmp_path)[-1].step
     after = run(Toy(), tmp_path, resume="latest", batch_size=5, steps=before + 2)
     assert [report.step for report in after] == [before + 1, before + 2]
-    assert "was trained with batches of 6; it goes on with 5" in caplog.text
+    assert "was trained with batch_size=6; it goes on with batch_size=5, otherwise than if" in caplog.text
 
 
 def test_resuming_an_older_checkpoint_needs_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -180,6 +178,129 @@ def test_resuming_an_older_checkpoint_needs_a_folder_of_its_own(tmp_path: Path) 
         run(Toy(), tmp_path / "a", resume=str(older))
     run(Toy(), tmp_path / "b", resume=str(older))
     assert same(final(tmp_path / "a"), final(tmp_path / "b"))
+
+
+def test_checkpoints_of_another_run_in_the_folder_are_not_mixed_with(tmp_path: Path) -> None:
+    run(Toy(), tmp_path / "a")
+    run(Toy(), tmp_path / "b", steps=3)
+    (path,) = checkpoint.step_folders(tmp_path / "a" / "checkpoints")
+    with pytest.raises(ValueError, match=r"b already holds checkpoints \(step_00000003\), and .*a.* is none of them; set another out"):
+        run(Toy(), tmp_path / "b", resume=str(path))
+
+
+@pytest.mark.parametrize(
+    ("resumed", "message"),
+    [
+        ({"identity": {"noun": "cat"}}, "trained with noun=dog; the settings say noun=cat"),
+        ({"identity": None}, "trained with noun=dog; the settings say no noun"),
+        ({"identity": {"noun": "dog", "router": "mlp"}}, "trained with no router; the settings say router=mlp"),
+        ({"seed": 17}, "trained with train.seed=0; the settings say train.seed=17"),
+    ],
+)
+@pytest.mark.parametrize("by", ["latest", "path"])
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, resumed: dict[str, object], message: str, by: str) -> None:
+    run(Toy(), tmp_path, identity={"noun": "dog"})
+    (path,) = checkpoint.step_folders(tmp_path / "checkpoints")
+    toy = Toy()
+    before = toy.layer.weight.clone()
+    with pytest.raises(ValueError, match=f"{path} is of another run: it was {message}"):
+        train(
+            toy, Ramp(), out=tmp_path, resume="latest" if by == "latest" else str(path), **(SMALL | {"identity": {"noun": "dog"}} | resumed)
+        )
+    assert torch.equal(toy.layer.weight, before) and not (tmp_path / ".lock").exists()
+    run(Toy(), tmp_path, identity={"noun": "dog"}, resume="latest", steps=13)
+
+
+def test_a_checkpoint_says_what_it_was_trained_with(tmp_path: Path) -> None:
+    run(Toy(), tmp_path, identity={"noun": "dog"})
+    state = checkpoint.load_state(checkpoint.latest(tmp_path / "checkpoints"))
+    assert state["identity"] == {"noun": "dog", "train.seed": 0} and len(state["identity_digest"]) == 12
+    assert state["recipe"].items() >= {"batch_size": 6, "schedule": "cosine", "examples": 50, "processes": 1}.items()
+
+
+def test_damaged_checkpoints_are_not_started_over(tmp_path: Path) -> None:
+    run(Toy(), tmp_path)
+    (tmp_path / "checkpoints" / "step_00000012" / "state.json").unlink()
+    with pytest.raises(ValueError, match="holds 1 checkpoints of which none is whole; .*another out"):
+        run(Toy(), tmp_path, resume="latest")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"step": "12"}, {"step": None}, {"minutes": "long"}, {"identity": []}, {"recipe": 3}, {"trackers": None}, {"scaler": 1.0}],
+)
+def test_a_checkpoint_of_other_contents_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+    run(Toy(), tmp_path)
+    saved = checkpoint.load(checkpoint.latest(tmp_path / "checkpoints"))
+    other = checkpoint.Checkpoint(saved.tensors, {**saved.state, **changes})
+    path = checkpoint.save(tmp_path / "checkpoints", 13, other, keep=2)
+    with pytest.raises(ValueError, match=f"{path} is no checkpoint of a training run: it has no {next(iter(changes))}"):
+        run(Toy(), tmp_path, resume="latest")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "trapezoid", "cosine"])
+def test_many_sessions_equal_one(tmp_path: Path, schedule: str) -> None:
+    """Each stopped at a step of its own: killed after a save, by a signal, or right before its end."""
+    run(Toy(), tmp_path / "whole", schedule=schedule, warmup_steps=3)
+    for last in (1, 4, 5, 9, 11):
+        reports = train(
+            Toy(), Ramp(), out=tmp_path / "cut", resume="latest", checkpoint_every=1, **(SMALL | {"schedule": schedule, "warmup_steps": 3})
+        )
+        for report in reports:
+            if report.step == last:
+                if last == 5:
+                    signal.raise_signal(signal.SIGTERM)
+                    with pytest.raises(Interrupted, match="stopped at step 6"):
+                        next(reports)
+                reports.close()
+                break
+    run(Toy(), tmp_path / "cut", schedule=schedule, warmup_steps=3, resume="latest")
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize(("schedule", "steps"), [("constant", (3, 4, 12)), ("trapezoid", (12, 16))])
+def test_a_run_is_extended_to_what_it_would_have_been(tmp_path: Path, schedule: str, steps: tuple[int, ...]) -> None:
+    """As long as the learning rate has been the same: the trapezoid's falls from step 9 of 12 on, so the shorter run is taken up before."""
+    run(Toy(), tmp_path / "whole", schedule=schedule, steps=steps[-1])
+    for end in steps:
+        for report in (
+            reports := train(
+                Toy(), Ramp(), out=tmp_path / "cut", resume="latest", checkpoint_every=3, **(SMALL | {"schedule": schedule, "steps": end})
+            )
+        ):
+            if schedule == "trapezoid" and report.step == 9 and end == 12:
+                reports.close()
+                break
+    assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
+
+
+def test_what_was_learned_is_saved_before_a_validation(tmp_path: Path) -> None:
+    """Which may take long, or fail."""
+    toy = Toy()
+    toy.validate = lambda out, step, generator: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run(toy, tmp_path, checkpoint_minutes=60.0, validate_every_minutes=0.0)
+    assert checkpoint.latest(tmp_path / "checkpoints").name == "step_00000001"
+
+
+def test_a_save_is_due_after_the_minutes_that_are_set(tmp_path: Path) -> None:
+    """What a run that is killed loses."""
+    saved = tmp_path / "checkpoints"
+    reports, last = train(Toy(pause=0.02), Ramp(), out=tmp_path, checkpoint_minutes=0.002, **(SMALL | {"steps": 40})), 0.0
+    for report in reports:
+        if saved.is_dir() and checkpoint.step_of(checkpoint.step_folders(saved)[-1]) == report.step:
+            last = report.minutes
+        assert report.minutes - last < 0.002
+    assert last > 0
+
+
+def test_nothing_learned_is_exported_without_steps(tmp_path: Path) -> None:
+    """The way to export a run that was stopped: resumed, with no step to go."""
+    run(Toy(), tmp_path, steps=5)
+    toy = Toy()
+    assert run(toy, tmp_path, steps=0, resume="latest") == []
+    assert torch.equal(toy.exported, final(tmp_path)["average"]["layer.weight"])
+    assert checkpoint.latest(tmp_path / "checkpoints").name == "step_00000005"
 
 
 def test_what_trains_must_be_float32(tmp_path: Path) -> None:
@@ -238,30 +359,43 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
 def test_ctrl_c_saves_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture, number: signal.Signals) -> None:
     caplog.set_level(logging.WARNING)
     last, before = 0, signal.getsignal(number)
-    for report in train(Toy(), Ramp(), out=tmp_path, **(SMALL | {"steps": 1000})):
-        last = report.step
-        if last == 3:
-            signal.raise_signal(number)
-            time.sleep(0.01)
+    with pytest.raises(Interrupted, match="stopped at step 4, which is saved in .*nothing was written to .*export") as stop:
+        for report in train(Toy(), Ramp(), out=tmp_path, **(SMALL | {"steps": 1000})):
+            last = report.step
+            if last == 3:
+                for _ in range(3):  # by the terminal, by the launcher, by the scheduler
+                    signal.raise_signal(number)
+    assert stop.value.number == number
     assert last == 3 and checkpoint.latest(tmp_path / "checkpoints").name == "step_00000004"
     assert "interrupted" in caplog.text
     assert signal.getsignal(number) is before
+
+
+def test_a_later_signal_ends_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), Interruption(patience=0.0) as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.number == signal.SIGINT
+        signal.raise_signal(signal.SIGINT)
+    with Interruption(patience=60.0) as interruption:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.number == signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_data_workers_too_and_harms_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """A terminal sends SIGINT to every process of the group, a scheduler SIGTERM."""
     settings, last = SMALL | {"schedule": "constant"}, 0
-    for report in train(Toy(), Ramp(), out=tmp_path / "cut", workers=1, **(settings | {"steps": 1000})):
-        last = report.step
-        if last == 3:
-            (worker,) = multiprocessing.active_children()
-            subprocess.run(["kill", "-s", str(int(number)), str(worker.pid)], check=True)  # from elsewhere, as a group's signal is
-            worker.join(0.5)
-            assert worker.is_alive()
-        if last == 6:
-            signal.raise_signal(number)
-            time.sleep(0.01)
+    with pytest.raises(Interrupted):
+        for report in train(Toy(), Ramp(), out=tmp_path / "cut", workers=1, **(settings | {"steps": 1000})):
+            last = report.step
+            if last == 3:
+                (worker,) = multiprocessing.active_children()
+                subprocess.run(["kill", "-s", str(int(number)), str(worker.pid)], check=True)  # from elsewhere, as a group's signal is
+                worker.join(0.5)
+                assert worker.is_alive()
+            if last == 6:
+                signal.raise_signal(number)
     assert last == 6 and checkpoint.latest(tmp_path / "cut" / "checkpoints").name == "step_00000007"
     run(Toy(), tmp_path / "cut", **(settings | {"steps": 9}), workers=1, resume="latest")
     run(Toy(), tmp_path / "whole", **(settings | {"steps": 9}))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from moa.training import checkpoint
+from moa.training.lock import FolderLock
 from moa.training.loop import train
 from moa.training.optimizer import adamw, muon
 from moa.where import MoAAdapter
@@ -72,6 +74,76 @@ def test_two_processes_equal_one(tmp_path: Path, optimizer: str, error: float) -
     lines = [json.loads(line) for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
     assert all("low" in line for line in lines if "loss" in line)  # a part that at times only one of the processes has
+
+
+STOPPED = """
+import sys
+sys.path.insert(0, {tests!r})
+from toys import Ramp, Toy
+from moa.cli import plain_errors
+from moa.training.loop import train
+settings = dict(batch_size=8, learning_rate=0.05, steps={steps}, ema_decay=0.9, cpu=True, out={out!r})
+with plain_errors():
+    for report in train(Toy(pause={pause}), Ramp(), resume="latest", **settings):
+        print(report.step, flush=True)
+"""
+
+
+def torchrun(out: Path, *, steps: int, pause: float = 0.0) -> subprocess.Popen:
+    """Two processes under the launcher, in a group of their own as a scheduler's job is."""
+    script = out.with_suffix(".py")
+    script.write_text(STOPPED.format(tests=str(Path(__file__).parent), out=str(out), steps=steps, pause=pause))
+    launch = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()), str(script)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, *launch], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def processes_of(launcher: int) -> list[int]:
+    """The processes that a launcher started."""
+    listed = subprocess.run(["ps", "--ppid", str(launcher), "-o", "pid="], capture_output=True, text=True, check=True)
+    return [int(number) for number in listed.stdout.split()]
+
+
+def stopped(out: Path, number: signal.Signals, whom: str) -> int:
+    """Two processes in the middle of a run get a signal; the step that they saved, after what they said is checked."""
+    launcher = torchrun(out, steps=10_000, pause=0.1)
+    while launcher.stdout.readline() != "3\n":
+        assert launcher.poll() is None, launcher.stderr.read()
+    ranks = processes_of(launcher.pid)
+    assert len(ranks) == 2
+    for process in {"launcher": [launcher.pid], "everybody": [*ranks, launcher.pid], "one process": ranks[1:]}[whom]:
+        os.kill(process, number)
+    said = launcher.communicate(timeout=300)[1]
+    step = checkpoint.step_of(checkpoint.latest(out / "checkpoints"))
+    assert launcher.returncode != 0 and 4 <= step < 10_000
+    assert said.count(f"stopped at step {step}, which is saved in") == 1 and "error:" not in said, said
+    assert not (out / ".lock").exists()
+    return step
+
+
+@pytest.mark.parametrize(("number", "whom"), [(signal.SIGINT, "launcher"), (signal.SIGTERM, "one process")])
+def test_a_signal_saves_the_step_of_both_processes(tmp_path: Path, number: signal.Signals, whom: str) -> None:
+    stopped(tmp_path / "run", number, whom)
+
+
+def test_two_stopped_processes_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    """The launcher hands on what it gets, so that a scheduler that tells everybody tells each process twice."""
+    step = stopped(tmp_path / "cut", signal.SIGTERM, "everybody")
+    for name in ("cut", "whole"):
+        ended = torchrun(tmp_path / name, steps=step + 2)
+        said = ended.communicate(timeout=300)[1]
+        assert ended.returncode == 0, said
+    cut, whole = (checkpoint.load(checkpoint.latest(tmp_path / name / "checkpoints")) for name in ("cut", "whole"))
+    assert all(torch.equal(tensor, cut.tensors[group][name]) for group in whole.tensors for name, tensor in whole.tensors[group].items())
+
+
+def test_a_refusal_ends_all_processes(tmp_path: Path) -> None:
+    """A folder that is in use: the first process alone finds out, and the others do not wait for it."""
+    held = FolderLock(tmp_path / "out")
+    launcher = torchrun(tmp_path / "out", steps=2)
+    said = launcher.communicate(timeout=120)[1]
+    held.release()
+    assert launcher.returncode != 0 and f"is in use by a training (process {os.getpid()}" in said
 
 
 def test_the_training_command_in_two_processes(model_folder, tmp_path: Path) -> None:

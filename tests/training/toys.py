@@ -1,5 +1,6 @@
 """Small objectives and data for the tests of the training loop."""
 
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,7 @@ class Toy(nn.Module):
 
     def forward(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor | None]]:
         self.calls += 1
+        time.sleep(self.pause)
         target = self.prior(batch.x)
         answer = self.layer(self.before(batch.x))
         if self.noisy:
