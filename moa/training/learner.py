@@ -30,9 +30,7 @@ class Learner:
     parts: int
     clip_norm: float | None
 
-    def step(
-        self, number: int, factor: float, interruption: Interruption
-    ) -> tuple[dict[str, float], float, bool]:
+    def step(self, number: int, factor: float, interruption: Interruption) -> tuple[dict[str, float], float, bool]:
         """Step `number` at `factor` times the optimizer's learning rates.
 
         Returns the losses over all processes, the gradient's norm, and whether some process was

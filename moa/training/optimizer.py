@@ -16,16 +16,10 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     """
     found = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if not found:
-        raise ValueError(
-            "the objective has no parameter that requires a gradient; at least one must train; "
-            "check its settings"
-        )
+        raise ValueError("the objective has no parameter that requires a gradient; at least one must train; check its settings")
     for name, p in found.items():
         if p.dtype != torch.float32:
-            raise ValueError(
-                f"{name} is {p.dtype}; what trains must be float32 (precision=bf16 casts inside); "
-                "call .float() on it"
-            )
+            raise ValueError(f"{name} is {p.dtype}; what trains must be float32 (precision=bf16 casts inside); call .float() on it")
     return found
 
 
@@ -89,9 +83,7 @@ def muon(
     )
 
 
-def is_matrix(
-    name: str, shape: Sequence[int], *, min_channels: int = 1, exclude: Sequence[str] = ()
-) -> bool:
+def is_matrix(name: str, shape: Sequence[int], *, min_channels: int = 1, exclude: Sequence[str] = ()) -> bool:
     """Whether Muon takes a parameter: a matrix `(out, in)` or a kernel `(out, in, h, w)`.
 
     `out` and `in` must be at least `min_channels`. `exclude` names parameters, or modules with all

@@ -21,14 +21,10 @@ def learning_rate_factor(
     Compute-Optimal Training Beyond Fixed Training Durations", section 3, arXiv 2405.18392).
     """
     if schedule not in SCHEDULES:
-        raise ValueError(
-            f"schedule={schedule!r} is not known; it is one of {', '.join(SCHEDULES)}; "
-            "change train.schedule"
-        )
+        raise ValueError(f"schedule={schedule!r} is not known; it is one of {', '.join(SCHEDULES)}; change train.schedule")
     if not 0 < cooldown <= 1:
         raise ValueError(
-            f"cooldown={cooldown} is no part of a run; it is above 0 and at most 1; "
-            "change train.cooldown, or set train.schedule=constant"
+            f"cooldown={cooldown} is no part of a run; it is above 0 and at most 1; change train.cooldown, or set train.schedule=constant"
         )
     warmup = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     left = 1 - min(max(progress, 0.0), 1.0)

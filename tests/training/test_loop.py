@@ -60,9 +60,7 @@ def test_resuming_is_bit_exact(tmp_path: Path, accumulate: int) -> None:
 def test_resuming_is_bit_exact_for_muon_and_kernels(tmp_path: Path) -> None:
     settings = dict(optimizer=partial(muon, adam_learning_rate=0.02))
     run(Toy(kernel=True), tmp_path / "whole", **settings)
-    for report in train(
-        Toy(kernel=True), Ramp(), out=tmp_path / "cut", **SMALL, **settings, checkpoint_every=5
-    ):
+    for report in train(Toy(kernel=True), Ramp(), out=tmp_path / "cut", **SMALL, **settings, checkpoint_every=5):
         if report.step == 7:
             break  # the last checkpoint is that of step 5
     assert "before.2.weight/momentum_buffer" in final(tmp_path / "cut")["optimizer"]
@@ -72,13 +70,9 @@ def test_resuming_is_bit_exact_for_muon_and_kernels(tmp_path: Path) -> None:
 
 def test_learning_rates_follow_one_schedule(tmp_path: Path) -> None:
     rates = []
-    hook = register_optimizer_step_pre_hook(
-        lambda optimizer, args, kwargs: rates.append([g["lr"] for g in optimizer.param_groups])
-    )
+    hook = register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: rates.append([g["lr"] for g in optimizer.param_groups]))
     settings = dict(schedule="trapezoid", cooldown=0.5, floor=0.1, steps=4)
-    reports = run(
-        Toy(), tmp_path, optimizer=partial(muon, adam_learning_rate=0.02), **settings
-    )
+    reports = run(Toy(), tmp_path, optimizer=partial(muon, adam_learning_rate=0.02), **settings)
     hook.remove()
     assert [report.learning_rate for report in reports] == pytest.approx([0.05, 0.05, 0.05, 0.0275])
     assert rates == [pytest.approx([r.learning_rate, 0.4 * r.learning_rate]) for r in reports]

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 
 from moa.training.muon import Muon, owners
 
-SETTINGS = dict(
-    learning_rate=0.05, adam_learning_rate=0.01, weight_decay=0.1, momentum=0.9, betas=(0.9, 0.99)
-)
+SETTINGS = dict(learning_rate=0.05, adam_learning_rate=0.01, weight_decay=0.1, momentum=0.9, betas=(0.9, 0.99))
 
 
 def parameter(*shape: int, seed: int = 0) -> nn.Parameter:

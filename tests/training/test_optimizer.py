@@ -50,9 +50,7 @@ def test_muon_shares_out_the_parameters() -> None:
 def test_adamw_decays_matrices_only() -> None:
     model = Model()
     found = groups(adamw(dict(model.named_parameters()), **COMMON), model)
-    assert {name: group["weight_decay"] > 0 for name, group in found.items()} == {
-        name: name.endswith("weight") for name in found
-    }
+    assert {name: group["weight_decay"] > 0 for name, group in found.items()} == {name: name.endswith("weight") for name in found}
     assert all(group["lr"] == 0.02 for group in found.values())
 
 
